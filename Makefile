@@ -1,0 +1,54 @@
+# Photosite's commands. `make run` and `make test` set up everything that they need.
+#
+#   make run     set up, start the service on http://127.0.0.1:8000, print the address
+#   make test    set up what tests need, Redis included, and run all of them
+#   make lint    ruff and mypy
+#   make bench   speed, memory and quality, printed as tables
+#
+# Variables: PYTHON (the interpreter of the virtual environment), HOST, PORT, DATA_DIR,
+# TORCH_INDEX (an index with CPU builds of torch, e.g. https://download.pytorch.org/whl/cpu).
+
+PYTHON ?= python3
+HOST ?= 127.0.0.1
+PORT ?= 8000
+DATA_DIR ?=
+TORCH_INDEX ?=
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
+
+.PHONY: run test unit lint bench clean
+
+run: $(VENV)/.installed
+	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
+
+test: $(VENV)/.installed-dev
+	.ci/system-packages
+	$(BIN)/python -m pytest -m "" --durations=10
+
+unit: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python tests/benchmarks/quality.py
+	$(BIN)/python tests/benchmarks/speed.py
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Photosite needs Python 3.11 or newer: make PYTHON=python3.11 …")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(INSTALL) --editable '.[dev]'
+	@touch $(VENV)/.installed $@
+
+clean:
+	rm -rf $(VENV) build *.egg-info .mypy_cache .pytest_cache .ruff_cache

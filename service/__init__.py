@@ -1,0 +1,1 @@
+"""The delivery: HTTP, queue, storage, hot-load."""

@@ -1,0 +1,1 @@
+"""Files ↔ mosaics: numpy only, never torch."""

@@ -1,0 +1,121 @@
+"""The Bayer mosaic: its four patterns, one common phase, and packing into four planes.
+
+The conventions of the whole project are stated here, once:
+
+- `cfa_pattern` is read from the top-left of the active area, row by row: "RGGB" has R at (0, 0), B at (1, 1).
+- Packed channels are **R, Gr, Gb, B**; Gr is the green in red's rows, Gb the green in blue's.
+- Per-channel values (`black_level`, `shot_noise`, `read_noise`) are in that order too.
+
+In the flow: normalise → **unify → pack** → network → **unpack → restore** → denormalise.
+
+Source: unification by shifting the origin with reflection: Liu et al., "Learning Raw Image Denoising with Bayer Pattern
+Unification and Bayer Preserving Augmentation", CVPR Workshops 2019, section 3.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+CfaPattern = Literal["RGGB", "GRBG", "GBRG", "BGGR"]
+CFA_PATTERNS: tuple[CfaPattern, ...] = get_args(CfaPattern)
+CHANNELS = ("R", "Gr", "Gb", "B")
+
+Scalar = TypeVar("Scalar", bound=np.generic)
+
+
+def red_position(cfa_pattern: CfaPattern) -> tuple[int, int]:
+    """Row and column of the red photosite in the top-left 2×2 cell.
+
+    >>> red_position("GRBG")
+    (0, 1)
+    """
+    if cfa_pattern not in CFA_PATTERNS:
+        raise ValueError(f"got the CFA pattern {cfa_pattern!r}, wanted one of {', '.join(CFA_PATTERNS)}")
+    return divmod(cfa_pattern.index("R"), 2)
+
+
+def channel_grid(cfa_pattern: CfaPattern) -> NDArray[np.intp]:
+    """Which packed channel each position of the top-left 2×2 cell belongs to.
+
+    >>> channel_grid("RGGB").tolist()
+    [[0, 1], [2, 3]]
+    >>> channel_grid("GRBG").tolist()  # Gr R / B Gb
+    [[1, 0], [3, 2]]
+    """
+    row, column = red_position(cfa_pattern)
+    return np.roll(np.array([[0, 1], [2, 3]], dtype=np.intp), (row, column), axis=(0, 1))
+
+
+def tile_cell(values: NDArray[Scalar], shape: tuple[int, int]) -> NDArray[Scalar]:
+    """Repeat a 2×2 cell over a frame of any size.
+
+    >>> tile_cell(np.array([[1, 2], [3, 4]]), (2, 3)).tolist()
+    [[1, 2, 1], [3, 4, 3]]
+    """
+    height, width = shape
+    return np.tile(values, ((height + 1) // 2, (width + 1) // 2))[:height, :width]
+
+
+def unify(mosaic: NDArray[Scalar], cfa_pattern: CfaPattern) -> NDArray[Scalar]:
+    """Bring any pattern to RGGB and any size to even, by reflecting at the border.
+
+    Reflection about the outermost row or column keeps each added photosite's colour right.
+
+    Args:
+        mosaic: (H, W), H and W at least 2.
+        cfa_pattern: Its pattern.
+
+    Returns:
+        (H', W') of the same dtype, even, at most 2 larger than the input each way; its pattern is RGGB.
+
+    >>> unify(np.array([[1, 2], [3, 4]]), "GRBG").tolist()  # one column to the left, one to the right
+    [[2, 1, 2, 1], [4, 3, 4, 3]]
+    """
+    row, column = red_position(cfa_pattern)
+    height, width = mosaic.shape
+    padding = ((row, (height + row) % 2), (column, (width + column) % 2))
+    return np.pad(mosaic, padding, mode="reflect")
+
+
+def restore(unified: NDArray[Scalar], cfa_pattern: CfaPattern, shape: tuple[int, int]) -> NDArray[Scalar]:
+    """Undo `unify`: cut the (H, W) mosaic of the original pattern out of the unified one."""
+    row, column = red_position(cfa_pattern)
+    return unified[row : row + shape[0], column : column + shape[1]]
+
+
+def pack(mosaic: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Split an RGGB mosaic into its four planes.
+
+    Args:
+        mosaic: (H, W), both even.
+
+    Returns:
+        (4, H/2, W/2) of the same dtype, channels R, Gr, Gb, B.
+
+    >>> pack(np.array([[1, 2], [3, 4]])).tolist()
+    [[[1]], [[2]], [[3]], [[4]]]
+    """
+    height, width = mosaic.shape
+    if height % 2 or width % 2:
+        raise ValueError(f"got a mosaic of {height}×{width}, wanted even sizes")
+    cells = mosaic.reshape(height // 2, 2, width // 2, 2)  # (H/2, 2, W/2, 2)
+    return np.ascontiguousarray(cells.transpose(1, 3, 0, 2).reshape(4, height // 2, width // 2))
+
+
+def unpack(packed: NDArray[Scalar]) -> NDArray[Scalar]:
+    """Undo `pack`: (4, h, w) planes R, Gr, Gb, B to an RGGB mosaic (2h, 2w)."""
+    channels, height, width = packed.shape
+    if channels != 4:
+        raise ValueError(f"got {channels} planes, wanted 4")
+    cells = packed.reshape(2, 2, height, width)  # (2, 2, h, w)
+    return np.ascontiguousarray(cells.transpose(2, 0, 3, 1).reshape(2 * height, 2 * width))
+
+
+def parse_cfa_pattern(text: Any) -> CfaPattern | None:
+    """The pattern of that name, or None where there is no such Bayer pattern."""
+    return next((pattern for pattern in CFA_PATTERNS if pattern == text), None)

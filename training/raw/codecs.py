@@ -1,0 +1,125 @@
+"""The pixel codecs of a DNG's chunks: packed integers and lossless JPEG ("LJ92").
+
+The only file that imports imagecodecs. Decoding runs in `sandbox.py`, never on an upload in a serving process.
+
+In the flow: read_raw decodes each strip or tile here; write_dng encodes each tile here.
+
+Source: ITU-T T.81 annex H (lossless JPEG, SOF3); DNG specification 1.4, chapter 3 "Compression": a Bayer tile of h×w is
+coded as h×(w/2) with two components, so that each sample is predicted from one of its own colour.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, NamedTuple
+
+import imagecodecs
+import numpy as np
+
+from training.errors import UnreadableRawError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+_SOF3 = 0xC3
+_OTHER_FRAMES = set(range(0xC0, 0xD0)) - {0xC3, 0xC4, 0xC8, 0xCC}
+
+
+class JpegFrame(NamedTuple):
+    """What a lossless JPEG's frame header claims."""
+
+    precision: int
+    height: int
+    width: int
+    components: int
+
+    @property
+    def samples(self) -> int:
+        """Numbers that decoding will give."""
+        return self.height * self.width * self.components
+
+
+def parse_jpeg_frame(data: bytes) -> JpegFrame:
+    """Find and read the SOF3 frame header, without decoding.
+
+    Decoders allocate what this header claims, so it is checked first.
+
+    Raises:
+        UnreadableRawError: No JPEG, or a JPEG that is not lossless.
+    """
+    if data[:2] != b"\xff\xd8":
+        raise UnreadableRawError("a chunk of the mosaic is not a lossless JPEG")
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker == _SOF3 and at + 10 <= len(data):
+            return JpegFrame(*struct.unpack_from(">BHHB", data, at + 4))
+        if marker in _OTHER_FRAMES:
+            raise UnreadableRawError("a chunk of the mosaic is a JPEG, but not a lossless one")
+        at += 2 + length
+    raise UnreadableRawError("a chunk of the mosaic is a JPEG without a frame header")
+
+
+def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
+    """Decode a lossless JPEG.
+
+    Args:
+        data: The whole chunk.
+        samples: How many numbers it has to give.
+
+    Returns:
+        (samples,) uint16 in the order of the stream, which is raster order of the chunk.
+
+    Raises:
+        UnreadableRawError: Corrupt, cut off, or of another size.
+    """
+    frame = parse_jpeg_frame(data)
+    if frame.samples != samples:
+        raise UnreadableRawError(f"a chunk of the mosaic claims {frame.samples} samples, wanted {samples}")
+    try:
+        decoded = imagecodecs.jpegsof3_decode(data)
+    except (imagecodecs.Jpegsof3Error, ValueError) as error:
+        raise UnreadableRawError("a chunk of the mosaic cannot be decoded", detail=str(error)) from error
+    return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
+
+
+def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
+    """Encode a tile of a Bayer mosaic as lossless JPEG: two components, predictor 1.
+
+    Args:
+        tile: (h, w) uint16, w even, every value below 2 ** bits.
+        bits: Sample precision written into the frame header, 2 … 16.
+    """
+    height, width = tile.shape
+    pairs = np.ascontiguousarray(tile).reshape(height, width // 2, 2)  # (h, w/2, 2)
+    encoded = imagecodecs.jpeg8_encode(
+        pairs, colorspace="UNKNOWN", outcolorspace="UNKNOWN", lossless=True, predictor=1, bitspersample=bits
+    )
+    return bytes(encoded)
+
+
+def decode_packed(data: bytes, shape: tuple[int, int], bits: int, byte_order: str) -> NDArray[np.uint16]:
+    """Decode uncompressed numbers of 8 … 16 bits.
+
+    Numbers of 8 bits are bytes, of 16 bits follow the file's byte order; others are packed from the most significant
+    bit on, whatever the byte order, and each row begins on a whole byte (TIFF 6.0, FillOrder 1).
+
+    Args:
+        data: Exactly the rows' bytes.
+        shape: (rows, columns).
+        bits: Bits of a number, 8 … 16.
+        byte_order: "<" or ">".
+
+    Returns:
+        (rows, columns) uint16.
+    """
+    height, width = shape
+    row_bytes = (width * bits + 7) // 8
+    if len(data) != height * row_bytes:
+        raise UnreadableRawError(f"a chunk of the mosaic has {len(data)} bytes, wanted {height * row_bytes}")
+    if bits in {8, 16}:
+        dtype = np.dtype("u1") if bits == 8 else np.dtype(byte_order + "u2")
+        return np.frombuffer(data, dtype).reshape(shape).astype(np.uint16)
+    numbers = imagecodecs.packints_decode(data, np.uint16, bits, runlen=width)
+    return np.asarray(numbers, dtype=np.uint16).reshape(shape)

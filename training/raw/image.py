@@ -1,0 +1,112 @@
+"""A raw file in memory: the mosaic and what the file says about it, checked once when it is made.
+
+In the flow: **read_raw** makes it, `training/denoise.py` consumes it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+from training.raw.bayer import red_position
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.noise import NoiseModel
+    from training.raw.bayer import CfaPattern
+    from training.raw.levels import Levels
+
+
+class ActiveArea(NamedTuple):
+    """The rectangle of photosites that saw light, half open, in full-frame coordinates."""
+
+    top: int
+    left: int
+    bottom: int
+    right: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """The index that cuts the active area out of a full frame."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawMetadata:
+    """What a raw file says about its mosaic; known without decoding a pixel."""
+
+    make: str
+    """Camera maker, as the file spells it; empty if it does not say."""
+    model: str
+    """Camera model, as the file spells it; empty if it does not say."""
+    iso: int | None
+    """ISO speed, None if the file does not say (or says 0)."""
+    width: int
+    """Columns of the full frame, masked margins included."""
+    height: int
+    """Rows of the full frame, masked margins included."""
+    bits_per_sample: int
+    """Bits of a stored number, before any linearisation."""
+    compression: str
+    """How the mosaic is stored, in words: "uncompressed", "lossless JPEG" …"""
+    cfa_pattern: CfaPattern
+    """Read from the top-left of the active area."""
+    active_area: ActiveArea
+    """Photosites that saw light; the others come back as they were."""
+    levels: Levels
+    """Black and white of the numbers in `RawImage.mosaic`."""
+    noise_profile: NoiseModel | None = None
+    """The file's own noise model (tag 51041), None if it has none."""
+    noise_reduction_applied: float | None = None
+    """NoiseReductionApplied (tag 50935), None if unknown."""
+    denoised_by: str = ""
+    """Who marked this file as denoised ("photosite", "darktable"); empty for nobody."""
+    linearised: bool = False
+    """The file has a LinearizationTable; `RawImage.mosaic` holds its outputs."""
+    precision_fixed: bool = False
+    """The file's opcodes depend on stored numbers, so these may not be scaled."""
+
+    def __post_init__(self) -> None:
+        """Reject an active area that leaves the frame, and an unknown pattern."""
+        red_position(self.cfa_pattern)
+        area = self.active_area
+        if not (0 <= area.top < area.bottom <= self.height and 0 <= area.left < area.right <= self.width):
+            raise ValueError(f"got the active area {tuple(area)}, wanted it inside {self.height}×{self.width}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RawImage:
+    """One sensor frame: the mosaic, and what its file says about it."""
+
+    mosaic: NDArray[np.uint16]
+    """(H, W) uint16: the full frame in the file's numbers, after its LinearizationTable; margins included."""
+    metadata: RawMetadata
+    """What the file says."""
+    bad_pixels: NDArray[np.bool_] | None = field(default=None)
+    """(H, W) photosites that the file itself marks as bad, None for none."""
+
+    def __post_init__(self) -> None:
+        """Reject a mosaic that does not fit its metadata."""
+        wanted = (self.metadata.height, self.metadata.width)
+        if self.mosaic.shape != wanted or self.mosaic.dtype != np.uint16:
+            raise ValueError(f"got a mosaic {self.mosaic.shape} {self.mosaic.dtype}, wanted {wanted} uint16")
+        if self.bad_pixels is not None and self.bad_pixels.shape != wanted:
+            raise ValueError(f"got bad pixels {self.bad_pixels.shape}, wanted {wanted}")
+
+    @property
+    def active_mosaic(self) -> NDArray[np.uint16]:
+        """(h, w) uint16: a view of the active area."""
+        return self.mosaic[self.metadata.active_area.slices]
