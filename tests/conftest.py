@@ -1,0 +1,38 @@
+"""What several tests ask for: the optional data folder, and programs nobody here wrote."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder ../shared/data beside the repository; skips where it is missing."""
+    if not _DATA.is_dir():
+        pytest.skip("the optional data folder ../shared/data is missing")
+    return _DATA
+
+
+@pytest.fixture(scope="session")
+def program() -> Callable[[str], str]:
+    """Find a program on PATH: skips where it is missing, fails where CI is set."""
+
+    def find(name: str) -> str:
+        found = shutil.which(name)
+        if found is None and os.environ.get("CI"):
+            pytest.fail(f"{name} is not installed")
+        if found is None:
+            pytest.skip(f"{name} is not installed")
+        return found
+
+    return find
