@@ -67,11 +67,14 @@ ACTIVE_AREA = 50829  # top, left, bottom, right of the photosites that saw light
 MASKED_AREAS = 50830  # rectangles that saw no light
 NOISE_REDUCTION_APPLIED = 50935  # 0 none … 1 as much as is ever wanted; 0/0 unknown
 RAW_IMAGE_DIGEST = 50972  # MD5 of the mosaic, old way
+SUB_TILE_BLOCK_SIZE = 50974  # blocks within a tile that are stored one after the other
+ROW_INTERLEAVE_FACTOR = 50975  # fields of rows that are stored one after the other
 OPCODE_LIST_1 = 51008  # applied to the stored numbers
 OPCODE_LIST_2 = 51009  # applied after linearisation
 OPCODE_LIST_3 = 51022  # applied after demosaicing
 NOISE_PROFILE = 51041  # (S, O): variance = S · x + O
 NEW_RAW_IMAGE_DIGEST = 51111  # MD5 of the mosaic, tile by tile
+COLUMN_INTERLEAVE_FACTOR = 52547  # fields of columns that are stored one after the other
 
 # NewSubFileType.
 MAIN_IMAGE = 0

@@ -22,9 +22,12 @@ if TYPE_CHECKING:
 
 MAX_DIRECTORIES = 64
 MAX_ENTRIES = 4096
+MAX_ALL_ENTRIES = 16_384
+"""Of all directories together; honest files have fewer than 2,000."""
 MAX_VALUE_BYTES = 64 * 1024 * 1024
-MAX_NUMBERS = 1 << 20
-"""Values of one tag that are turned into Python numbers; the largest honest tag here has 65,536."""
+MAX_NUMBERS = 65_536
+"""Values of one tag that are turned into Python numbers: a LinearizationTable of 16-bit numbers has as many."""
+MAX_TEXT_BYTES = 4096
 
 SUB_IFDS = 330
 EXIF_IFD = 34665
@@ -161,8 +164,16 @@ class TiffFile:
         """The value of a tag as it lies in the file."""
         return self.read(entry.value_offset, entry.size)
 
-    def values(self, directory: Directory, tag: int, default: tuple[Number, ...] = ()) -> tuple[Number, ...]:
+    def values(
+        self, directory: Directory, tag: int, default: tuple[Number, ...] = (), *, most: int = MAX_NUMBERS
+    ) -> tuple[Number, ...]:
         """The numbers of a tag: int, or float for rationals and floats; `default` where the tag is missing.
+
+        Args:
+            directory: Where to look.
+            tag: What to look for.
+            default: The answer where it is missing.
+            most: How many values make sense: a hostile file must not make us read more.
 
         Raises:
             UnreadableRawError: The tag holds text, too many values, or a rational with denominator 0.
@@ -171,7 +182,7 @@ class TiffFile:
         if entry is None:
             return default
         kind = _NUMPY_TYPES.get(entry.type)
-        if kind is None or entry.count > MAX_NUMBERS:
+        if kind is None or entry.count > most:
             raise UnreadableRawError(f"tag {tag} holds {entry.count} values of type {entry.type}, which makes no sense")
         numbers = np.frombuffer(self.value_bytes(entry), dtype=self.byte_order + kind)
         if entry.type in {RATIONAL, SRATIONAL}:
@@ -181,12 +192,43 @@ class TiffFile:
             numbers = pairs[:, 0] / pairs[:, 1]
         return tuple(numbers.tolist())
 
+    def integers(
+        self, directory: Directory, tag: int, default: tuple[int, ...] = (), *, most: int = MAX_NUMBERS
+    ) -> tuple[int, ...]:
+        """The numbers of a tag that have to be whole; `default` where the tag is missing or empty.
+
+        Raises:
+            UnreadableRawError: As `values`; or one of them is not whole.
+        """
+        numbers = self.values(directory, tag, most=most)
+        if any(isinstance(number, float) and not number.is_integer() for number in numbers):
+            raise UnreadableRawError(f"tag {tag} holds {numbers[:8]}, which should be whole numbers")
+        return tuple(int(number) for number in numbers) or default
+
+    def integer(self, directory: Directory, tag: int, default: int | None = None) -> int:
+        """The first number of a tag, which has to be whole.
+
+        Raises:
+            UnreadableRawError: As `integers`; or the tag is missing and has no default.
+        """
+        numbers = self.integers(directory, tag, most=16)
+        if numbers:
+            return numbers[0]
+        if default is None:
+            raise UnreadableRawError(f"tag {tag} is missing")
+        return default
+
     def text(self, directory: Directory, tag: int) -> str:
         """The text of a tag up to its first NUL, stripped; empty where the tag is missing or not text."""
         entry = directory.entries.get(tag)
         if entry is None or entry.type not in {ASCII, BYTE, UNDEFINED}:
             return ""
-        return self.value_bytes(entry).split(b"\0", 1)[0].decode("utf-8", "replace").strip()
+        return (
+            self.read(entry.value_offset, min(entry.size, MAX_TEXT_BYTES))
+            .split(b"\0", 1)[0]
+            .decode("utf-8", "replace")
+            .strip()
+        )
 
     def _parse_directory(self, offset: int, pointer_offset: int) -> Directory:
         (count,) = struct.unpack(self.byte_order + "H", self.read(offset, 2))
@@ -209,12 +251,15 @@ class TiffFile:
         if entry.size <= 4:
             return Entry(tag, kind, count, table_offset + at + 8, table_offset + at)
         if entry.size > MAX_VALUE_BYTES or value + entry.size > self.size:
-            raise UnreadableRawError(f"the file is cut off or corrupt: tag {tag} claims {entry.size} bytes at {value}")
+            raise UnreadableRawError(
+                f"the file is cut off or corrupt: tag {tag} claims {entry.size} bytes at {value} of {self.size}"
+            )
         return entry
 
     def _walk(self, first: int, pointer_offset: int) -> None:
         """Read IFD0's chain and every SubIFD, each directory once."""
         seen: set[int] = set()
+        entries = 0
         pending = [(first, pointer_offset, 0)]  # (offset, where the pointer lies, parent's offset or 0)
         while pending:
             offset, pointer, parent = pending.pop(0)
@@ -223,6 +268,9 @@ class TiffFile:
             if len(seen) == MAX_DIRECTORIES:
                 raise UnreadableRawError(f"the file has more than {MAX_DIRECTORIES} directories")
             seen.add(offset)
+            entries += self._entry_count(offset)
+            if entries > MAX_ALL_ENTRIES:
+                raise UnreadableRawError(f"the file has more than {MAX_ALL_ENTRIES} tags")
             directory = self._parse_directory(offset, pointer)
             (self.sub_directories.setdefault(parent, []) if parent else self.chain).append(directory)
             if directory.next_offset and not parent:
@@ -245,10 +293,10 @@ class TiffFile:
 
     def parse_exif(self, directory: Directory) -> Directory | None:
         """The Exif directory that `directory` points to, None where it has none."""
-        offset = self.values(directory, EXIF_IFD)
+        offset = self.integer(directory, EXIF_IFD, 0)
         if not offset:
             return None
-        return self._parse_directory(int(offset[0]), directory.entries[EXIF_IFD].value_offset)
+        return self._parse_directory(offset, directory.entries[EXIF_IFD].value_offset)
 
 
 def open_tiff(path: Path) -> TiffFile:
