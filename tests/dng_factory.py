@@ -295,7 +295,7 @@ def encode_ljpeg(tile: NDArray[np.uint16], bits: int, components: int = 2, predi
     shape = (height, width // components, components) if components > 1 and width % components == 0 else tile.shape
     return bytes(
         imagecodecs.jpeg8_encode(
-            np.ascontiguousarray(tile).reshape(shape),
+            np.ascontiguousarray(tile, dtype=np.uint8 if bits <= 8 else np.uint16).reshape(shape),
             colorspace="GRAYSCALE" if len(shape) == 2 else "UNKNOWN",
             outcolorspace="GRAYSCALE" if len(shape) == 2 else "UNKNOWN",
             lossless=True,

@@ -92,7 +92,8 @@ def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
         bits: Sample precision written into the frame header, 2 … 16.
     """
     height, width = tile.shape
-    pairs = np.ascontiguousarray(tile).reshape(height, width // 2, 2)  # (h, w/2, 2)
+    numbers = np.ascontiguousarray(tile, dtype=np.uint8 if bits <= 8 else np.uint16)
+    pairs = numbers.reshape(height, width // 2, 2)  # (h, w/2, 2)
     encoded = imagecodecs.jpeg8_encode(
         pairs, colorspace="UNKNOWN", outcolorspace="UNKNOWN", lossless=True, predictor=1, bitspersample=bits
     )
