@@ -1,0 +1,235 @@
+"""Writing a denoised DNG: the same file with another mosaic in it, everything else byte for byte where it was.
+
+In the flow: denormalise → **write_dng** → blob.
+
+The new mosaic is stored as tiles of lossless JPEG with two components and predictor 1, the one form that dcraw, LibRaw,
+darktable, RawTherapee and Adobe's software all read right. Tiles go where the old mosaic lay, then to the end of the
+file; a new raw directory and a new IFD0 follow, and the two pointers to the old ones are turned to them. The old mosaic
+leaves no byte behind: it holds the noisy original.
+
+Source: DNG specification 1.4, chapters 3 and 4; TIFF 6.0, section 15 (tiles).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import struct
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, BinaryIO
+
+import numpy as np
+
+from training.raw import tags
+from training.raw import tiff as types
+from training.raw.atomic import replacing
+from training.raw.codecs import encode_ljpeg
+from training.raw.digest import new_raw_image_digest
+from training.raw.directory import Field, directory_size, number_field, rewrite_directory
+from training.raw.layout import MosaicLayout, find_mosaic
+from training.raw.scaling import scaled_levels, stored_bits
+from training.raw.space import Space, mosaic_space
+from training.raw.tiff import Directory, TiffFile, open_tiff
+from training.raw.xmp import Mark, mark_packet
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from training.noise import NoiseModel
+
+TILE = 256
+_MAX_THREADS = 8
+_COPY_BYTES = 1 << 20
+_OLD_STORAGE = {
+    tags.STRIP_OFFSETS,
+    tags.ROWS_PER_STRIP,
+    tags.STRIP_BYTE_COUNTS,
+    tags.PREDICTOR,
+    tags.LINEARIZATION_TABLE,
+}
+_STALE = {tags.RAW_IMAGE_DIGEST, tags.NEW_RAW_IMAGE_DIGEST, tags.RAW_DATA_UNIQUE_ID, tags.NOISE_REDUCTION_APPLIED}
+"""Dropped wherever they stand, also in the wrong directory; those that still make sense are written anew."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DngChanges:
+    """What changes in a DNG besides its mosaic."""
+
+    precision_shift: int = 0
+    """Every number of the new mosaic is the old unit times 2 ** this; the levels follow."""
+    noise_profile: NoiseModel | None
+    """The noise that is left, on the normalised signal; None leaves the file's own NoiseProfile alone."""
+    noise_reduction_applied: float
+    """0 none … 1 as much as anybody should want."""
+    unique_id: bytes
+    """RawDataUniqueID: 16 bytes that stand for input, model and options."""
+    mark: Mark
+    """What the XMP packet says about it."""
+
+    def __post_init__(self) -> None:
+        """Reject what the tags cannot hold."""
+        if not 0 <= self.precision_shift <= 8:
+            raise ValueError(f"got a precision shift of {self.precision_shift}, wanted 0 to 8")
+        if not 0 <= self.noise_reduction_applied <= 1:
+            raise ValueError(f"got a noise reduction of {self.noise_reduction_applied}, wanted 0 to 1")
+        if len(self.unique_id) != 16:
+            raise ValueError(f"got a unique id of {len(self.unique_id)} bytes, wanted 16")
+
+
+def write_dng(source: Path, target: Path, mosaic: NDArray[np.uint16], changes: DngChanges) -> None:
+    """Write `source` with another mosaic to `target`, which is replaced whole or not at all.
+
+    The same arguments give the same bytes.
+
+    Args:
+        source: A DNG that `find_mosaic` takes; may be `target`.
+        target: Where to write; its folder exists.
+        mosaic: (H, W) uint16, the full frame in the numbers to be stored: after a LinearizationTable, times
+            2 ** precision_shift, margins included.
+        changes: What else changes.
+
+    Raises:
+        RawError: `source` is not a DNG that we take, or the result would be too large for one.
+        OSError: `target` cannot be written.
+        ValueError: The mosaic does not fit `source` or its bits.
+    """
+    with open_tiff(source) as tiff, replacing(target) as file:
+        layout = find_mosaic(tiff)
+        bits = stored_bits(layout, changes.precision_shift)
+        _check_mosaic(mosaic, layout, bits)
+        output = _Output(tiff, file, mosaic_space(tiff, layout))
+        output.copy_kept()
+        raw_fields = output.write_tiles(mosaic, bits) + _raw_fields(tiff, layout, changes)
+        ifd0_fields = _ifd0_fields(tiff, new_raw_image_digest(mosaic, bits), changes)
+        _write_directories(output, layout, raw_fields, ifd0_fields)
+
+
+def _check_mosaic(mosaic: NDArray[np.uint16], layout: MosaicLayout, bits: int) -> None:
+    wanted = (layout.height, layout.width)
+    if mosaic.shape != wanted or mosaic.dtype != np.uint16:
+        raise ValueError(f"got a mosaic {mosaic.shape} {mosaic.dtype}, wanted {wanted} uint16")
+    if int(mosaic.max()) >> bits:
+        raise ValueError(f"got a mosaic with numbers up to {mosaic.max()}, wanted numbers of {bits} bits")
+
+
+@dataclass(frozen=True, slots=True)
+class _Output:
+    """The unfinished file, and what it is made of."""
+
+    tiff: TiffFile
+    file: BinaryIO
+    space: Space
+
+    def copy_kept(self) -> None:
+        """Copy all but the old mosaic; what is skipped reads as zeros."""
+        for start, end in self.space.kept:
+            self.file.seek(start)
+            pieces = range(start, end, _COPY_BYTES)
+            self.file.writelines(self.tiff.read(at, min(_COPY_BYTES, end - at)) for at in pieces)
+        self.file.truncate(self.space.end)
+
+    def write_tiles(self, mosaic: NDArray[np.uint16], bits: int) -> list[Field]:
+        """Write the mosaic, and say where its tiles are."""
+        extents = []
+        for encoded in _encoded_tiles(mosaic, bits):
+            extents.append((self.space.place(len(encoded)), len(encoded)))
+            self._write(extents[-1][0], encoded)
+        offsets, sizes = zip(*extents, strict=True)
+        order = self.tiff.byte_order
+        return [
+            number_field(tags.COMPRESSION, types.SHORT, [tags.JPEG], order),
+            number_field(tags.TILE_WIDTH, types.SHORT, [TILE], order),
+            number_field(tags.TILE_LENGTH, types.SHORT, [TILE], order),
+            number_field(tags.TILE_OFFSETS, types.LONG, offsets, order),
+            number_field(tags.TILE_BYTE_COUNTS, types.LONG, sizes, order),
+        ]
+
+    def write_directory(self, directory: Directory, drop: Collection[int], put: list[Field]) -> None:
+        """Append a directory's new form, made of its old one as it stands in the unfinished file by now."""
+        order = self.tiff.byte_order
+        self.file.seek(directory.offset)
+        head = self.file.read(2)
+        old = head + self.file.read(directory_size(head, order) - 2)
+        offset = self.space.append(0)
+        new = rewrite_directory(old, drop=drop, put=put, offset=offset, byte_order=order)
+        self._write(self.space.append(len(new)), new)
+        self._write(directory.pointer_offset, struct.pack(order + "I", offset))
+
+    def _write(self, offset: int, data: bytes) -> None:
+        self.file.seek(offset)
+        self.file.write(data)
+
+
+def _encoded_tiles(mosaic: NDArray[np.uint16], bits: int) -> Iterator[bytes]:
+    """Every tile in raster order, encoded on several threads, a row of tiles at a time to keep memory small."""
+    height, width = mosaic.shape
+    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+        for row in range(0, height, TILE):
+            pieces = [mosaic[row : row + TILE, column : column + TILE] for column in range(0, width, TILE)]
+            yield from pool.map(lambda piece: encode_ljpeg(padded_tile(piece), bits), pieces)
+
+
+def padded_tile(piece: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Fill a tile at the border up to its full size, with numbers that take next to no space.
+
+    Args:
+        piece: (h, w) uint16, what of the tile lies within the frame.
+
+    Returns:
+        (256, 256) uint16: each row goes on with its last number of either colour, and below the last row everything is
+        that row's first number of either colour, because predictor 1 looks left, and up only in the first column.
+    """
+    height, width = piece.shape
+    columns = np.arange(TILE)
+    columns[width:] = np.maximum(width - 2 + (columns[width:] - width) % 2, 0)
+    rows = piece[:, columns]  # (h, 256)
+    below = np.tile(rows[-1:, :2], (TILE - height, TILE // 2))  # (256 - h, 256)
+    return np.concatenate([rows, below])
+
+
+def _raw_fields(tiff: TiffFile, layout: MosaicLayout, changes: DngChanges) -> list[Field]:
+    """What changes in the raw directory besides its tiles."""
+    applied = Fraction(changes.noise_reduction_applied).limit_denominator(1000)
+    fields = scaled_levels(tiff, layout, changes.precision_shift)
+    fields.append(
+        number_field(tags.NOISE_REDUCTION_APPLIED, types.RATIONAL, applied.as_integer_ratio(), tiff.byte_order)
+    )
+    if changes.noise_profile is not None:
+        profile = changes.noise_profile.to_profile()
+        fields.append(number_field(tags.NOISE_PROFILE, types.DOUBLE, profile, tiff.byte_order))
+    return fields
+
+
+def _ifd0_fields(tiff: TiffFile, digest: bytes, changes: DngChanges) -> list[Field]:
+    """What changes in IFD0 besides the pointer to the raw directory."""
+    fields = [
+        Field(tags.NEW_RAW_IMAGE_DIGEST, types.BYTE, digest),
+        Field(tags.RAW_DATA_UNIQUE_ID, types.BYTE, changes.unique_id),
+    ]
+    entry = tiff.chain[0].entries.get(tags.XMP)
+    packet = tiff.value_bytes(entry) if entry else b""
+    marked = mark_packet(packet, changes.mark)
+    if marked == packet:
+        _log.warning("the XMP packet cannot be edited without harm: the denoised file carries no mark")
+        return fields
+    return [*fields, Field(tags.XMP, entry.type if entry else types.BYTE, marked)]
+
+
+def _write_directories(
+    output: _Output, layout: MosaicLayout, raw_fields: list[Field], ifd0_fields: list[Field]
+) -> None:
+    """Append the new directories and turn the pointers to them; IFD0 last, as it may hold the pointer to the other."""
+    raw, ifd0 = layout.directory, output.tiff.chain[0]
+    if layout.in_ifd0:
+        output.write_directory(ifd0, _OLD_STORAGE | _STALE, raw_fields + ifd0_fields)
+        return
+    output.write_directory(raw, _OLD_STORAGE | _STALE, raw_fields)
+    misplaced = {field.tag for field in raw_fields} & {tags.NOISE_PROFILE}
+    output.write_directory(ifd0, _STALE | misplaced, ifd0_fields)
