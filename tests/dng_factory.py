@@ -275,7 +275,7 @@ def fix_bad_pixels_list(
     rectangles: Sequence[tuple[int, int, int, int]] = (),
     bayer_phase: int = 0,
 ) -> bytes:
-    """Opcode 5: bad points (row, column) and rectangles (top, left, bottom, right), from the active area's corner."""
+    """Opcode 5: bad points (row, column) and rectangles (top, left, bottom, right) of the full frame."""
     header = struct.pack(">III", bayer_phase, len(points), len(rectangles))
     numbers = [number for item in (*points, *rectangles) for number in item]
     return opcode(5, header + struct.pack(f">{len(numbers)}I", *numbers))

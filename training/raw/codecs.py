@@ -39,6 +39,11 @@ class JpegFrame(NamedTuple):
         return self.height * self.width * self.components
 
 
+def load_codecs() -> None:
+    """Load what imagecodecs would load on first use, before a limit on open files forbids it."""
+    _ = imagecodecs.jpegsof3_decode, imagecodecs.packints_decode
+
+
 def parse_jpeg_frame(data: bytes) -> JpegFrame:
     """Find and read the SOF3 frame header, without decoding.
 

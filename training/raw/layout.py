@@ -25,6 +25,7 @@ MIN_SIDE = 64
 MAX_SIDE = 20_000
 MAX_PIXELS = 150_000_000
 MAX_CHUNKS = 65_536
+_JPEG_OVERHEAD = 65_536
 _FRAME_BYTES = 4096
 """A JPEG's frame header lies within its first bytes; only its Huffman tables (2 kB at most) may come before it."""
 
@@ -272,8 +273,8 @@ def _check_contents(tiff: TiffFile, layout: MosaicLayout) -> None:
 
 def _check_jpeg(tiff: TiffFile, chunk: Chunk) -> None:
     samples = chunk.height * chunk.width
-    if 8 * chunk.size < samples:  # a Huffman code takes at least one bit
-        raise UnreadableRawError(f"a strip or tile of {samples} photosites has only {chunk.size} bytes")
+    if not samples / 8 <= chunk.size <= 4 * samples + _JPEG_OVERHEAD:  # a code and its number take 1 … 32 bits
+        raise UnreadableRawError(f"a strip or tile of {samples} photosites has {chunk.size} bytes, which cannot be")
     frame = parse_jpeg_frame(tiff.read(chunk.offset, min(chunk.size, _FRAME_BYTES)))
     if frame.samples != samples:
         raise UnreadableRawError(

@@ -38,7 +38,8 @@ XMP = 700  # an XMP packet
 CFA_REPEAT_PATTERN_DIM = 33421  # rows and columns of the colour pattern
 CFA_PATTERN = 33422  # its colours, row by row: 0 red, 1 green, 2 blue
 EXIF_IFD = 34665  # where the Exif directory begins
-ISO_SPEED_RATINGS = 34855  # ISO speed, in the Exif directory
+ISO_SPEED_RATINGS = 34855  # ISO speed, in the Exif directory; 65535 where it is larger
+RECOMMENDED_EXPOSURE_INDEX = 34866  # ISO speed that may be larger than 65535
 MAKER_NOTE = 37500  # the camera maker's own data, in the Exif directory
 
 # DNG.

@@ -1,0 +1,225 @@
+"""Reads a DNG: the mosaic, and what the file's tags say about it.
+
+In the flow: upload → **read_metadata** (inspect) or **read_raw** → normalise. Pixels are decoded by `decode.py`'s
+program; everything else comes from the tags, with the specification's defaults, because raw libraries round odd active
+areas, reorder or truncate black levels and average the per-row ones.
+
+Source: DNG specification 1.7, chapter 4: BlackLevel (50714) and its kin, WhiteLevel (50717), LinearizationTable
+(50712), ActiveArea (50829, whose corner is the origin of CFAPattern and of BlackLevel), NoiseProfile (51041),
+NoiseReductionApplied (50935), OpcodeList1 (51008).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from training.errors import UnreadableRawError, UnsupportedRawError
+from training.noise import NoiseModel
+from training.raw import tags
+from training.raw.bayer import channel_grid
+from training.raw.decode import default_decoder
+from training.raw.image import ActiveArea, RawImage, RawMetadata
+from training.raw.layout import MIN_SIDE, camera_name, find_mosaic
+from training.raw.levels import Levels
+from training.raw.opcodes import Opcode, depend_on_numbers, find_bad_pixels, parse_opcodes
+from training.raw.tiff import open_tiff
+from training.raw.xmp import denoiser_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from training.raw.decode import Decoder
+    from training.raw.layout import MosaicLayout
+    from training.raw.tiff import TiffFile
+
+MAX_XMP_BYTES = 16 * 1024 * 1024
+"""A larger packet counts as unmarked; honest ones with many painted masks reach a few megabytes."""
+
+
+def read_metadata(path: Path) -> RawMetadata:
+    """Read what a DNG says about its mosaic, without decoding a pixel.
+
+    Args:
+        path: A file; anything may be in it.
+
+    Returns:
+        Its metadata, checked.
+
+    Raises:
+        UnreadableRawError: Not a raw file, cut off, or corrupt.
+        UnsupportedRawError: A raw file of a kind that we do not take.
+        RawTooLargeError: More pixels than the limits allow.
+    """
+    with open_tiff(path) as tiff:
+        layout = find_mosaic(tiff)
+        return _metadata(tiff, layout, _opcodes(tiff, layout))
+
+
+def read_raw(path: Path, decoder: Decoder | None = None) -> RawImage:
+    """Read a DNG: its mosaic and its metadata.
+
+    Args:
+        path: A file; anything may be in it.
+        decoder: The program that decodes pixels; this process's own if None.
+
+    Returns:
+        The full frame in the file's numbers, after its LinearizationTable.
+
+    Raises:
+        UnreadableRawError: Not a raw file, cut off, or corrupt.
+        UnsupportedRawError: A raw file of a kind that we do not take.
+        RawTooLargeError: More pixels than the limits allow.
+    """
+    with open_tiff(path) as tiff:
+        layout = find_mosaic(tiff)
+        opcodes = _opcodes(tiff, layout)
+        metadata = _metadata(tiff, layout, opcodes)
+        table = _linearization_table(tiff, layout)
+        stored = (decoder or default_decoder()).decode(path, layout)
+    if int(stored.max()) >= 1 << layout.bits_per_sample:
+        raise UnreadableRawError(f"the mosaic holds {stored.max()}, which has more than {layout.bits_per_sample} bits")
+    bad_pixels = find_bad_pixels(opcodes, stored) if opcodes else None
+    return RawImage(mosaic=_linearise(stored, table), metadata=metadata, bad_pixels=bad_pixels)
+
+
+def _metadata(tiff: TiffFile, layout: MosaicLayout, opcodes: tuple[Opcode, ...]) -> RawMetadata:
+    make, model = camera_name(tiff)
+    active_area = _active_area(tiff, layout)
+    return RawMetadata(
+        make=make,
+        model=model,
+        iso=_iso(tiff),
+        width=layout.width,
+        height=layout.height,
+        bits_per_sample=layout.bits_per_sample,
+        compression=layout.compression_name,
+        cfa_pattern=layout.cfa_pattern,
+        active_area=active_area,
+        levels=_levels(tiff, layout, active_area),
+        noise_profile=_noise_profile(tiff, layout),
+        noise_reduction_applied=_noise_reduction_applied(tiff, layout),
+        denoised_by=_denoised_by(tiff),
+        linearised=tags.LINEARIZATION_TABLE in layout.directory.entries,
+        precision_fixed=depend_on_numbers(opcodes),
+    )
+
+
+def _active_area(tiff: TiffFile, layout: MosaicLayout) -> ActiveArea:
+    whole = (0, 0, layout.height, layout.width)
+    edges = tiff.integers(layout.directory, tags.ACTIVE_AREA, whole, most=16)
+    area = ActiveArea(*edges) if len(edges) == 4 else ActiveArea(0, 0, 0, 0)
+    inside = 0 <= area.top < area.bottom <= layout.height and 0 <= area.left < area.right <= layout.width
+    if not inside:
+        raise UnreadableRawError(f"the active area {edges} lies outside the frame of {layout.height}×{layout.width}")
+    if min(area.height, area.width) < MIN_SIDE:
+        raise UnsupportedRawError(f"the active area has {area.height}×{area.width} photosites; {MIN_SIDE} are needed")
+    return area
+
+
+def _levels(tiff: TiffFile, layout: MosaicLayout, area: ActiveArea) -> Levels:
+    directory = layout.directory
+    default_white = (1 << layout.bits_per_sample) - 1
+    white = tiff.values(directory, tags.WHITE_LEVEL, most=16) or (0,)
+    delta_rows = tiff.values(directory, tags.BLACK_LEVEL_DELTA_V)
+    delta_columns = tiff.values(directory, tags.BLACK_LEVEL_DELTA_H)
+    if len(delta_rows) not in {0, area.height} or len(delta_columns) not in {0, area.width}:
+        counts = f"{len(delta_rows)} row and {len(delta_columns)} column deltas"
+        raise UnreadableRawError(f"the black level has {counts}, wanted {area.height} and {area.width}")
+    try:
+        return Levels(
+            black_level=_black_level(tiff, layout),
+            white_level=float(white[0] or default_white),
+            black_delta_rows=tuple(float(delta) for delta in delta_rows),
+            black_delta_columns=tuple(float(delta) for delta in delta_columns),
+        )
+    except ValueError as error:
+        raise UnreadableRawError(f"the file's levels make no sense: {error}") from error
+
+
+def _black_level(tiff: TiffFile, layout: MosaicLayout) -> tuple[float, float, float, float]:
+    """BlackLevel per channel R, Gr, Gb, B, out of a pattern of 1 or 2 rows and columns."""
+    repeat = tiff.integers(layout.directory, tags.BLACK_LEVEL_REPEAT_DIM, (1, 1), most=2)
+    if len(repeat) != 2 or not set(repeat) <= {1, 2}:
+        raise UnsupportedRawError(f"the black level repeats every {'×'.join(map(str, repeat))} photosites, not 2×2")
+    blacks = tiff.values(layout.directory, tags.BLACK_LEVEL, (0,), most=16) or (0,)
+    if len(blacks) not in {1, repeat[0] * repeat[1]}:
+        raise UnreadableRawError(f"the file has {len(blacks)} black levels, wanted {repeat[0] * repeat[1]}")
+    pattern = np.array(blacks, dtype=np.float64)
+    cell = np.broadcast_to(pattern if len(blacks) == 1 else pattern.reshape(repeat), (2, 2))
+    by_channel = cell.reshape(-1)[np.argsort(channel_grid(layout.cfa_pattern).reshape(-1))]
+    red, green_red, green_blue, blue = by_channel.tolist()
+    return red, green_red, green_blue, blue
+
+
+def _linearization_table(tiff: TiffFile, layout: MosaicLayout) -> NDArray[np.uint16] | None:
+    """(n,) uint16: the number that stands for each stored one; None where the file has no table."""
+    if tags.LINEARIZATION_TABLE not in layout.directory.entries:
+        return None
+    table = np.array(tiff.integers(layout.directory, tags.LINEARIZATION_TABLE))
+    if not len(table) or table.min() < 0 or table.max() > 65535:
+        raise UnreadableRawError("the LinearizationTable is empty or holds numbers outside 0 … 65535")
+    return table.astype(np.uint16)
+
+
+def _linearise(stored: NDArray[np.uint16], table: NDArray[np.uint16] | None) -> NDArray[np.uint16]:
+    """Look stored numbers up; those beyond the table's end stand for its last entry."""
+    if table is None:
+        return stored
+    return table[np.minimum(stored, len(table) - 1)]
+
+
+def _opcodes(tiff: TiffFile, layout: MosaicLayout) -> tuple[Opcode, ...]:
+    entry = layout.directory.entries.get(tags.OPCODE_LIST_1)
+    opcodes = parse_opcodes(tiff.value_bytes(entry)) if entry else ()
+    if depend_on_numbers(opcodes) and tags.LINEARIZATION_TABLE in layout.directory.entries:
+        raise UnsupportedRawError(
+            "the file has a LinearizationTable together with opcodes that depend on the numbers before it"
+        )
+    return opcodes
+
+
+def _noise_profile(tiff: TiffFile, layout: MosaicLayout) -> NoiseModel | None:
+    """NoiseProfile of the raw directory, else of IFD0; None where it cannot be a variance, as some cameras write."""
+    for directory in (layout.directory, tiff.chain[0]):
+        try:
+            profile = tiff.values(directory, tags.NOISE_PROFILE, most=16)
+            return NoiseModel.from_profile(profile)
+        except (UnreadableRawError, ValueError):
+            continue
+    return None
+
+
+def _noise_reduction_applied(tiff: TiffFile, layout: MosaicLayout) -> float | None:
+    """NoiseReductionApplied; None for the fraction 0/0, by which the specification means unknown."""
+    try:
+        values = tiff.values(layout.directory, tags.NOISE_REDUCTION_APPLIED, most=1)
+    except UnreadableRawError:
+        return None
+    return float(values[0]) if values and math.isfinite(values[0]) else None
+
+
+def _iso(tiff: TiffFile) -> int | None:
+    """ISO speed from the Exif directory, else from IFD0; an unreadable one does not spoil the file."""
+    try:
+        exif = tiff.parse_exif(tiff.chain[0])
+        for directory in (exif, tiff.chain[0]):
+            iso = tiff.integer(directory, tags.ISO_SPEED_RATINGS, 0) if directory else 0
+            if directory and iso == 65535:
+                iso = tiff.integer(directory, tags.RECOMMENDED_EXPOSURE_INDEX, iso)
+            if iso > 0:
+                return iso
+    except UnreadableRawError:
+        return None
+    return None
+
+
+def _denoised_by(tiff: TiffFile) -> str:
+    entry = tiff.chain[0].entries.get(tags.XMP)
+    if entry is None or entry.size > MAX_XMP_BYTES:
+        return ""
+    return denoiser_of(tiff.value_bytes(entry))
