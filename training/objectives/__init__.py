@@ -1,0 +1,37 @@
+"""Training methods, one per file, found by name.
+
+An objective turns a batch of packed patches into a loss. Losses are in units of the noise: a squared error of 1 is one
+noise variance, so that low and high ISO weigh alike.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from training.errors import ConfigError
+from training.objectives.neighbor2neighbor import Neighbor2Neighbor
+from training.objectives.supervised import Supervised
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from training.objectives.base import Objective
+
+OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "neighbor2neighbor": Neighbor2Neighbor,
+    "supervised": Supervised,
+}
+
+
+def build_objective(name: str, **options: Any) -> Objective:
+    """The training method of that name.
+
+    Raises:
+        ConfigError: There is no such method, or it does not take these options.
+    """
+    if name not in OBJECTIVES:
+        raise ConfigError(f"objective: there is no {name!r}; there are {', '.join(sorted(OBJECTIVES))}")
+    try:
+        return OBJECTIVES[name](**options)
+    except TypeError as error:
+        raise ConfigError(f"objective {name}: it does not take the options {options}", detail=str(error)) from error

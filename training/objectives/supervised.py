@@ -1,0 +1,29 @@
+"""Learning from noisy and clean pairs: the mean squared error in units of the noise.
+
+What noisy-only methods are measured against ("N2C" in the papers).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from training.objectives.base import inverse_variance
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from training.networks.noise_aware import NoiseAware
+    from training.objectives.base import Batch
+
+
+class Supervised:
+    """mean(‖f(y) − x‖² / σ²), x clean, y noisy, σ² the noise's variance."""
+
+    subsampling = 1
+
+    def loss(self, model: NoiseAware, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:  # noqa: ARG002
+        """See `Objective.loss`."""
+        weight = inverse_variance(batch.clean, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
+        denoised: Tensor = model(batch.noisy, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
+        return (weight * (denoised - batch.clean).square()).mean()

@@ -1,0 +1,130 @@
+"""The registry of published models: a folder NAME/VERSION/{model.safetensors, manifest.json}.
+
+Versions never change; `default` is a file that names the default model and is replaced in one step. Several folders
+can be stacked: the models that ship with the package, and those of an installation. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.errors import ModelError
+from training.manifest import Manifest, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+BUNDLED_MODELS = Path(__file__).parent / "weights"
+WEIGHTS_NAME = "model.safetensors"
+MANIFEST_NAME = "manifest.json"
+DEFAULT_NAME = "default"
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """One version of one model, found in the registry."""
+
+    name: str
+    version: str
+    path: Path
+    """Its folder."""
+
+    def __str__(self) -> str:
+        """NAME@VERSION."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def weights(self) -> Path:
+        """Its weights file."""
+        return self.path / WEIGHTS_NAME
+
+    def manifest(self) -> Manifest:
+        """Its manifest.
+
+        Raises:
+            ModelError: It cannot be read.
+        """
+        return read_manifest(self.path / MANIFEST_NAME)
+
+
+class Registry:
+    """Models in one or more folders; a later folder's `default` wins over an earlier one's."""
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self.folders = tuple(folders)
+
+    def references(self) -> list[ModelRef]:
+        """Every version of every model, by name, oldest version first."""
+        found = [
+            ModelRef(manifest.parent.parent.name, manifest.parent.name, manifest.parent)
+            for folder in self.folders
+            for manifest in folder.glob(f"*/*/{MANIFEST_NAME}")
+        ]
+        return sorted(found, key=lambda reference: (reference.name, _version_key(reference.version)))
+
+    def list(self) -> list[Manifest]:
+        """The manifests of all models, by name, oldest version first."""
+        return [reference.manifest() for reference in self.references()]
+
+    def default_name(self) -> str:
+        """What the default pointer names: NAME or NAME@VERSION.
+
+        Raises:
+            ModelError: No folder has one.
+        """
+        for folder in reversed(self.folders):
+            pointer = folder / DEFAULT_NAME
+            if pointer.is_file():
+                return pointer.read_text(encoding="utf-8").strip()
+        raise ModelError("no default model is set; choose one with `photosite models default NAME`")
+
+    def resolve(self, name: str | None = None) -> ModelRef:
+        """Find a model.
+
+        Args:
+            name: "NAME" for its newest version, "NAME@VERSION", or None for the default.
+
+        Raises:
+            ModelError: There is no such model or version.
+        """
+        wanted, _, version = (name or self.default_name()).partition("@")
+        if not _NAME.fullmatch(wanted):
+            raise ModelError(f"{wanted!r} cannot be the name of a model")
+        versions = [reference for reference in self.references() if reference.name == wanted]
+        if not versions:
+            names = sorted({reference.name for reference in self.references()})
+            raise ModelError(f"there is no model {wanted!r}; there are {', '.join(names) or 'none'}")
+        if not version:
+            return versions[-1]
+        match = [reference for reference in versions if reference.version == version]
+        if not match:
+            raise ModelError(f"the model {wanted!r} has no version {version!r}; the newest is {versions[-1].version}")
+        return match[-1]
+
+
+def set_default(folder: Path, name: str) -> None:
+    """Point a folder's default at a model, in one step."""
+    part = folder / f"{DEFAULT_NAME}.part"
+    part.write_text(f"{name}\n", encoding="utf-8")
+    with part.open("rb") as written:
+        os.fsync(written.fileno())
+    part.replace(folder / DEFAULT_NAME)
+
+
+def default_registry(extra: Path | None = None) -> Registry:
+    """The models that ship with the package and, where given, those of an installation's own folder."""
+    return Registry([BUNDLED_MODELS] if extra is None else [BUNDLED_MODELS, extra])
+
+
+def _version_key(version: str) -> tuple[tuple[int, str], ...]:
+    """Sort "10" after "9", and text after numbers.
+
+    >>> sorted(["1.10", "1.9", "2"], key=_version_key)
+    ['1.9', '1.10', '2']
+    """
+    return tuple((int(part), "") if part.isdigit() else (1 << 62, part) for part in re.split(r"[.\-_]", version))

@@ -1,0 +1,106 @@
+"""Tiles: a plan made of numbers, and the stitching of what the network makes of them.
+
+Tile origins lie on multiples of the network's stride, so that its pooling grid falls on the same pixels as in one pass
+over the whole image; with a halo that covers the receptive field, tiled and whole-image output are the same.
+
+In the flow: pack → **plan_tiles** → network → **stitch** → unpack. All sizes are in packed pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise, product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A tile along one axis: what it reads, and which part of that it is trusted for."""
+
+    start: int
+    """First pixel read."""
+    stop: int
+    """One past the last pixel read."""
+    inner_start: int
+    """First pixel that this tile gives to the result."""
+    inner_stop: int
+    """One past the last pixel that this tile gives to the result."""
+
+    @property
+    def source(self) -> slice:
+        """What to read from the image."""
+        return slice(self.start, self.stop)
+
+    @property
+    def target(self) -> slice:
+        """Where to write in the result."""
+        return slice(self.inner_start, self.inner_stop)
+
+    @property
+    def inner(self) -> slice:
+        """What to cut from the tile."""
+        return slice(self.inner_start - self.start, self.inner_stop - self.start)
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One rectangle to run the network on."""
+
+    rows: Span
+    columns: Span
+
+
+def plan_spans(length: int, *, tile: int, halo: int, stride: int) -> tuple[Span, ...]:
+    """Cover one axis.
+
+    Args:
+        length: Pixels, a multiple of `stride`.
+        tile: Pixels read by a tile, halo included; a multiple of `stride`.
+        halo: Context on each side that a tile's own result needs at least.
+        stride: Tiles begin at multiples of this.
+
+    Returns:
+        Spans in order, all of `tile` pixels (of `length`, if that is less); their inner parts join without gap.
+
+    >>> [(span.start, span.stop, span.inner_start, span.inner_stop)
+    ...  for span in plan_spans(96, tile=64, halo=8, stride=16)]
+    [(0, 64, 0, 48), (32, 96, 48, 96)]
+    """
+    if length % stride or tile % stride:
+        raise ValueError(f"got length {length} and tile {tile}, wanted multiples of the stride {stride}")
+    if length <= tile:
+        return (Span(0, length, 0, length),)
+    step = (tile - 2 * halo) // stride * stride
+    if step <= 0:
+        raise ValueError(f"got a tile of {tile}, wanted more than two halos of {halo} and a stride of {stride}")
+    starts = [*range(0, length - tile, step), length - tile]
+    seams = [(start + tile + following) // 2 for start, following in pairwise(starts)]
+    return tuple(
+        Span(start, start + tile, begin, end)
+        for start, begin, end in zip(starts, [0, *seams], [*seams, length], strict=True)
+    )
+
+
+def plan_tiles(height: int, width: int, *, tile: int, halo: int, stride: int) -> tuple[Tile, ...]:
+    """Cover an image, row by row; see `plan_spans`."""
+    rows = plan_spans(height, tile=tile, halo=halo, stride=stride)
+    columns = plan_spans(width, tile=tile, halo=halo, stride=stride)
+    return tuple(Tile(*spans) for spans in product(rows, columns))
+
+
+def pad_to_stride(packed: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    """Extend (4, h, w) at the bottom and right, by reflection, to multiples of `stride`."""
+    _, height, width = packed.shape
+    padding = ((0, 0), (0, -height % stride), (0, -width % stride))
+    # "symmetric" repeats the edge, but unlike "reflect" it works for any padding wider than the image
+    return np.pad(packed, padding, mode="symmetric")
+
+
+def stitch(result: NDArray[np.float32], tile: Tile, denoised: NDArray[np.float32]) -> None:
+    """Write a tile's trusted part into the (4, H, W) result."""
+    result[:, tile.rows.target, tile.columns.target] = denoised[:, tile.rows.inner, tile.columns.inner]
