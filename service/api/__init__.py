@@ -1,0 +1,1 @@
+"""The HTTP interface: requests in, answers out; no pixel is touched here."""

@@ -1,0 +1,87 @@
+"""The application factory: `service.api.app:create_app`.
+
+In the flow: uvicorn → middleware → **app** → routes. The process imports no torch and no raw decoder: it checks a raw's
+directories, keeps it, and leaves its pixels to the workers.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.staticfiles import StaticFiles
+
+import training
+from service.api.dependencies import Services, make_services
+from service.api.errors import add_error_handlers
+from service.api.middleware import MetricsMiddleware, SecurityHeadersMiddleware
+from service.api.routes import denoise, health, jobs, metrics
+from service.queue import sweep
+from service.settings import Settings, load_settings
+from training.errors import PhotositeError
+
+WEB_FOLDER = Path(__file__).parent.parent / "web"
+ABANDONED_AFTER_S = 24 * 3600
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings | None = None) -> FastAPI:
+    """Make the application.
+
+    Args:
+        settings: Its settings; none: from the environment.
+
+    Returns:
+        The application. It is made without a Redis, too; the probes then say that it is not ready.
+    """
+    services = make_services(settings or load_settings())
+    app = FastAPI(
+        title="Photosite",
+        summary="Denoises camera raw files before demosaicing: a raw goes in, the same raw comes out, the noise gone.",
+        version=training.__version__,
+        redoc_url=None,
+        lifespan=_lifespan,
+        middleware=[
+            Middleware(MetricsMiddleware, metrics=services.metrics),
+            Middleware(SecurityHeadersMiddleware),
+        ],
+    )
+    app.state.services = services
+    add_error_handlers(app)
+    for group in (denoise, jobs, health, metrics):
+        app.include_router(group.router)
+    app.add_api_route("/", _show_page, include_in_schema=False)
+    app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")
+    return app
+
+
+async def _show_page() -> FileResponse:
+    return FileResponse(WEB_FOLDER / "index.html")
+
+
+@asynccontextmanager
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    services: Services = app.state.services
+    sweeping = asyncio.create_task(_sweep_for_ever(services))
+    yield
+    sweeping.cancel()
+    with suppress(asyncio.CancelledError):
+        await sweeping
+    services.jobs.close()
+
+
+async def _sweep_for_ever(services: Services) -> None:
+    """Look after jobs whose worker died, and uploads whose process did."""
+    while True:
+        try:
+            await run_in_threadpool(services.blobs.remove_abandoned, ABANDONED_AFTER_S)
+            await run_in_threadpool(sweep, services.jobs, services.queue)
+        except PhotositeError as error:
+            logger.warning("sweep: %s %s", error.message, error.detail)
+        await asyncio.sleep(services.settings.sweep_interval_s)

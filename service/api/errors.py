@@ -1,0 +1,105 @@
+"""Every error answer as `application/problem+json`.
+
+In the flow: any exception of a route → **problem** → client.
+
+Source: RFC 9457, "Problem Details for HTTP APIs"; `code` is our extension member and stable.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, cast
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, Response
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+
+from service.errors import InvalidRequestError, ServiceError, status_of, status_of_code
+from service.jobs import Job
+from service.schemas import ProblemSchema
+from training.errors import PhotositeError
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+CLIENT_CLOSED_REQUEST = 499
+_CODES_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "raw_too_large", 422: "invalid_request"}
+
+logger = logging.getLogger(__name__)
+
+
+def problem(
+    status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
+) -> JSONResponse:
+    """An error answer; `members` are further members of the problem."""
+    body = ProblemSchema(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
+    return JSONResponse(
+        {**body.model_dump(), **members}, status_code=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE
+    )
+
+
+def problem_of(error: PhotositeError) -> JSONResponse:
+    """The answer to an error of ours."""
+    retry_after_s = error.retry_after_s if isinstance(error, ServiceError) else None
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    return problem(status_of(error), error.code, error.message, headers=headers)
+
+
+def problem_of_failed(job: Job, headers: Mapping[str, str]) -> JSONResponse:
+    """The answer to somebody who waits for a job that failed."""
+    code, message = (job.error.code, job.error.message) if job.error else ("internal_error", "the job failed")
+    return problem(status_of_code(code), code, message, headers=headers)
+
+
+def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """What a route's `responses` say about its error answers."""
+    schema = {"schema": {"$ref": "#/components/schemas/ProblemSchema"}}
+    return {
+        status: {
+            "model": ProblemSchema,
+            "description": HTTPStatus(status).phrase,
+            "content": {PROBLEM_MEDIA_TYPE: schema},
+        }
+        for status in (*statuses, 500)
+    }
+
+
+async def _answer_photosite_error(_request: Request, error: Exception) -> Response:
+    known = cast("PhotositeError", error)
+    if known.detail:
+        logger.warning("%s: %s (%s)", known.code, known.message, known.detail)
+    return problem_of(known)
+
+
+async def _answer_validation_error(_request: Request, error: Exception) -> Response:
+    sentences = [_describe(entry) for entry in cast("RequestValidationError", error).errors()]
+    return problem_of(InvalidRequestError("; ".join(sentences)))
+
+
+def _describe(entry: Mapping[str, Any]) -> str:
+    where: Sequence[Any] = entry["loc"]
+    return f"{'.'.join(str(part) for part in where)}: {entry['msg']}"
+
+
+async def _answer_http_error(request: Request, error: Exception) -> Response:
+    known = cast("HTTPException", error)
+    code = _CODES_BY_STATUS.get(known.status_code, "invalid_request" if known.status_code < 500 else "internal_error")
+    detail = f"{request.method} {request.url.path}: {known.detail}"
+    return problem(known.status_code, code, detail, headers=known.headers)
+
+
+async def _answer_disconnect(_request: Request, _error: Exception) -> Response:
+    return Response(status_code=CLIENT_CLOSED_REQUEST)  # nobody reads it; without it the log shows a traceback
+
+
+async def _answer_unexpected(_request: Request, _error: Exception) -> Response:
+    return problem(500, "internal_error", "an unexpected error; the log says more")
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Answer every exception by a problem."""
+    app.add_exception_handler(PhotositeError, _answer_photosite_error)
+    app.add_exception_handler(RequestValidationError, _answer_validation_error)
+    app.add_exception_handler(HTTPException, _answer_http_error)
+    app.add_exception_handler(ClientDisconnect, _answer_disconnect)
+    app.add_exception_handler(Exception, _answer_unexpected)

@@ -1,0 +1,116 @@
+"""`photosite serve`, `photosite api`, `photosite worker`: the commands that serve requests.
+
+Their own modules are imported when they run: `--help` loads neither FastAPI nor Celery.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from training.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from service.settings import Settings
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8000
+GRACEFUL_SHUTDOWN_S = 5
+
+
+def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the three commands."""
+    serve = subparsers.add_parser("serve", help="everything in one: API, page, worker and a private Redis server")
+    _add_address(serve)
+    serve.add_argument("--data-dir", type=Path, help="folder of uploads and results (PHOTOSITE_DATA_DIR)")
+    serve.set_defaults(run=run_serve)
+
+    api = subparsers.add_parser("api", help="the HTTP interface alone, for deployments")
+    _add_address(api)
+    api.add_argument("--fd", type=int, help="serve on this inherited socket instead of an address")
+    api.set_defaults(run=run_api)
+
+    worker = subparsers.add_parser("worker", help="one worker, for deployments")
+    worker.add_argument("--queues", default="denoise", help="queues to work on, comma-separated (default: %(default)s)")
+    worker.set_defaults(run=run_worker)
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port, 0 for any (default: %(default)s)")
+
+
+def _prepare(data_dir: Path | None = None) -> Settings:
+    """Settings and logging, the same for all three."""
+    from service.logs import configure_logging  # noqa: PLC0415
+    from service.settings import load_settings  # noqa: PLC0415
+
+    if os.name != "posix":
+        raise ConfigError("Photosite serves on Linux and macOS only; on Windows, run it inside WSL2")
+    settings = load_settings(data_dir=data_dir)
+    configure_logging(settings)
+    return settings
+
+
+def run_serve(arguments: argparse.Namespace) -> int:
+    """Serve until Ctrl-C or SIGTERM."""
+    settings = _prepare(arguments.data_dir)
+    from service.embedded import Supervisor  # noqa: PLC0415
+
+    Supervisor(settings, arguments.host, arguments.port).run()
+    return 0
+
+
+def run_api(arguments: argparse.Namespace) -> int:
+    """Serve the HTTP interface in this process."""
+    settings = _prepare()
+    import uvicorn  # noqa: PLC0415
+
+    from service.api.app import create_app  # noqa: PLC0415
+
+    config = uvicorn.Config(
+        create_app(settings),
+        host=arguments.host,
+        port=arguments.port,
+        log_config=None,
+        access_log=False,
+        timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
+        server_header=False,
+    )
+    sockets = None if arguments.fd is None else [socket.socket(fileno=arguments.fd)]
+    uvicorn.Server(config).run(sockets=sockets)
+    return 0
+
+
+def run_worker(arguments: argparse.Namespace) -> int:
+    """Work on jobs in this process and its children."""
+    settings = _prepare()
+    with tempfile.TemporaryDirectory(prefix="photosite-metrics-") as fallback:
+        metrics_dir = settings.worker_metrics_dir or Path(fallback)
+        shutil.rmtree(metrics_dir, ignore_errors=True)
+        metrics_dir.mkdir(parents=True)
+        return _work(settings, arguments.queues.split(","), metrics_dir)
+
+
+def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:
+    # billiard and prometheus_client read these when they are imported.
+    os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # SIGTERM gives running jobs time, then hands them back
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+    from service.monitoring import serve_worker_metrics  # noqa: PLC0415
+    from service.queue import TASK_NAMES  # noqa: PLC0415
+    from service.worker.tasks import make_worker_app  # noqa: PLC0415
+
+    unknown = sorted(set(queues) - set(TASK_NAMES))
+    if unknown:
+        raise ConfigError(f"--queues: there is no queue {unknown[0]!r}; there are {', '.join(TASK_NAMES)}")
+    if settings.worker_metrics_port:
+        serve_worker_metrics(settings.worker_metrics_port, metrics_dir)
+    worker = make_worker_app(settings).Worker(queues=queues, loglevel=settings.log_level, pool="prefork")
+    worker.start()
+    return int(worker.exitcode or 0)

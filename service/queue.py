@@ -1,0 +1,88 @@
+"""The queue: messages that carry nothing but a job's id, and the sweep that replaces lost ones.
+
+In the flow: upload → blob → job → **queue** → worker.
+
+The job record is the truth; a message only tells a worker to look at it. A message that comes twice does no harm, and
+one that is lost is sent again by `sweep`.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import ChannelError, OperationalError
+
+from service.errors import BrokerUnavailableError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from service.jobs import Job, JobStore
+
+TASK_NAMES = {"denoise": "photosite.denoise"}
+"""The task of each queue; the API enqueues by these names and imports no task."""
+
+_RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
+
+logger = logging.getLogger(__name__)
+
+
+class JobQueue:
+    """Publishes jobs to the workers."""
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+
+    def publish(self, job: Job) -> None:
+        """Send a job's message.
+
+        Raises:
+            BrokerUnavailableError: It could not be sent within a few seconds.
+        """
+        try:
+            self._app.send_task(
+                TASK_NAMES[job.queue], args=[job.id], queue=job.queue, retry=True, retry_policy=_RETRY_POLICY
+            )
+        except OperationalError as error:
+            raise BrokerUnavailableError("the queue cannot be reached", detail=str(error)) from error
+
+    def publish_soon(self, job: Job) -> None:
+        """Send a job's message; if that fails, leave it to the sweep: its record is written already."""
+        try:
+            self.publish(job)
+        except BrokerUnavailableError as error:
+            logger.warning("job %s: no message sent (%s); the sweep will send one", job.id, error.detail)
+
+    def count_messages(self, queue: str) -> int:
+        """Messages that no worker has taken yet.
+
+        Raises:
+            BrokerUnavailableError: The queue cannot be reached.
+        """
+        try:
+            with self._app.connection_for_read() as connection:
+                channel: Any = connection.default_channel  # kombu's types lack its queue_declare
+                return int(channel.queue_declare(queue=queue, passive=True).message_count)
+        except ChannelError:
+            return 0  # Redis has no empty lists
+        except OperationalError as error:
+            raise BrokerUnavailableError("the queue cannot be reached", detail=str(error)) from error
+
+
+def sweep(jobs: JobStore, queue: JobQueue) -> list[Job]:
+    """Send jobs again whose worker died or whose message was lost.
+
+    Any number of processes may do this at the same time.
+
+    Returns:
+        The jobs for which a message was sent.
+    """
+    again = jobs.requeue_lapsed()
+    # Fewer messages than waiting jobs: some were lost. Otherwise old ones merely wait for their turn.
+    if sum(queue.count_messages(name) for name in TASK_NAMES) < jobs.count_queued() - len(again):
+        again += jobs.renew_messages()
+    for job in again:
+        logger.warning("job %s: sent again after %d attempts", job.id, job.attempt)
+        queue.publish_soon(job)
+    return again

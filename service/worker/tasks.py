@@ -1,0 +1,86 @@
+"""The tasks that a worker offers: each takes a job's id and nothing else.
+
+In the flow: queue → **task** → pipeline. Importing this module imports no torch: that happens in each worker process
+after the fork (`make_workshop`), since a parent that has touched an accelerator breaks its children.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+from celery.signals import worker_process_init, worker_process_shutdown
+
+from service import monitoring, tether
+from service.jobs import JobStore, connect_redis
+from service.queue import TASK_NAMES
+from service.storage import LocalBlobStore
+from service.worker.celery_app import make_celery_app
+from training.errors import ModelError
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from service.settings import Settings
+    from service.worker.pipeline import Workshop
+
+logger = logging.getLogger(__name__)
+
+
+class WorkerProcess:
+    """One process of a worker: its workshop is made after the fork, once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._workshop: Workshop | None = None
+
+    def start(self, **_signal: Any) -> None:
+        """Get ready to work: import torch and load the default model, so that the first job need not wait for it."""
+        tether.die_with_parent(signal.SIGKILL)
+        try:
+            self.workshop.models.get(None)
+        except ModelError as error:
+            logger.warning("no default model yet: %s", error.message)
+
+    def end(self, **_signal: Any) -> None:
+        """Leave the metrics in order."""
+        monitoring.forget_worker_process(os.getpid())
+
+    @property
+    def workshop(self) -> Workshop:
+        """What jobs need."""
+        if self._workshop is None:
+            self._workshop = make_workshop(self._settings)
+        return self._workshop
+
+    def denoise(self, job_id: str) -> None:
+        """Do a denoising job."""
+        from service.worker.pipeline import run_job  # noqa: PLC0415  (imports torch: only after the fork)
+
+        run_job(job_id, self.workshop)
+
+
+def make_workshop(settings: Settings) -> Workshop:
+    """Connect to what jobs need."""
+    from service.worker.model_cache import ModelCache  # noqa: PLC0415  (imports torch: only after the fork)
+    from service.worker.pipeline import Workshop  # noqa: PLC0415
+
+    return Workshop(
+        settings=settings,
+        jobs=JobStore(connect_redis(settings), settings),
+        blobs=LocalBlobStore(settings.blobs_dir),
+        models=ModelCache(settings),
+        metrics=monitoring.WorkerMetrics(),
+    )
+
+
+def make_worker_app(settings: Settings) -> Celery:
+    """The Celery app with its tasks, for a worker."""
+    app = make_celery_app(settings)
+    process = WorkerProcess(settings)
+    app.task(name=TASK_NAMES["denoise"])(process.denoise)
+    worker_process_init.connect(process.start, weak=False)
+    worker_process_shutdown.connect(process.end, weak=False)
+    return app
