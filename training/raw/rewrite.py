@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
     from training.noise import NoiseModel
 
-TILE = 256
+_TILE = 256
 _MAX_THREADS = 8
 _COPY_BYTES = 1 << 20
 _OLD_STORAGE = {
@@ -138,15 +138,16 @@ class _Output:
     def write_tiles(self, mosaic: NDArray[np.uint16], bits: int) -> list[Field]:
         """Write the mosaic, and say where its tiles are."""
         extents = []
-        for encoded in _encoded_tiles(mosaic, bits):
+        tile_shape = choose_tile(mosaic.shape)
+        for encoded in _encoded_tiles(mosaic, tile_shape, bits):
             extents.append((self.space.place(len(encoded)), len(encoded)))
             self._write(extents[-1][0], encoded)
         offsets, sizes = zip(*extents, strict=True)
         order = self.tiff.byte_order
         return [
             number_field(tags.COMPRESSION, types.SHORT, [tags.JPEG], order),
-            number_field(tags.TILE_WIDTH, types.SHORT, [TILE], order),
-            number_field(tags.TILE_LENGTH, types.SHORT, [TILE], order),
+            number_field(tags.TILE_WIDTH, types.SHORT, [tile_shape[1]], order),
+            number_field(tags.TILE_LENGTH, types.SHORT, [tile_shape[0]], order),
             number_field(tags.TILE_OFFSETS, types.LONG, offsets, order),
             number_field(tags.TILE_BYTE_COUNTS, types.LONG, sizes, order),
         ]
@@ -167,30 +168,45 @@ class _Output:
         self.file.write(data)
 
 
-def _encoded_tiles(mosaic: NDArray[np.uint16], bits: int) -> Iterator[bytes]:
+def choose_tile(frame: tuple[int, ...]) -> tuple[int, int]:
+    """Rows and columns of a tile for a frame of (rows, columns), each at least 64; multiples of 16, as TIFF wants.
+
+    LibRaw and dcraw lose the rhythm of the rows where a tile is wider than the frame, and LibRaw also where two tiles
+    are exactly as wide as the frame: it takes the two components for two such tiles.
+
+    >>> choose_tile((3000, 4000)), choose_tile((100, 70)), choose_tile((600, 512))
+    ((256, 256), (96, 64), (256, 240))
+    """
+    height, width = (min(_TILE, side // 16 * 16) for side in frame)
+    return height, width - 16 if 2 * width == frame[1] else width
+
+
+def _encoded_tiles(mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int) -> Iterator[bytes]:
     """Every tile in raster order, encoded on several threads, a row of tiles at a time to keep memory small."""
-    height, width = mosaic.shape
+    rows, columns = shape
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
-        for row in range(0, height, TILE):
-            pieces = [mosaic[row : row + TILE, column : column + TILE] for column in range(0, width, TILE)]
-            yield from pool.map(lambda piece: encode_ljpeg(padded_tile(piece), bits), pieces)
+        for row in range(0, mosaic.shape[0], rows):
+            corners = range(0, mosaic.shape[1], columns)
+            pieces = (mosaic[row : row + rows, column : column + columns] for column in corners)
+            yield from pool.map(lambda piece: encode_ljpeg(padded_tile(piece, shape), bits), pieces)
 
 
-def padded_tile(piece: NDArray[np.uint16]) -> NDArray[np.uint16]:
+def padded_tile(piece: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[np.uint16]:
     """Fill a tile at the border up to its full size, with numbers that take next to no space.
 
     Args:
         piece: (h, w) uint16, what of the tile lies within the frame.
+        shape: Rows and columns of a tile, the latter even.
 
     Returns:
-        (256, 256) uint16: each row goes on with its last number of either colour, and below the last row everything is
+        A tile, uint16: each row goes on with its last number of either colour, and below the last row everything is
         that row's first number of either colour, because predictor 1 looks left, and up only in the first column.
     """
     height, width = piece.shape
-    columns = np.arange(TILE)
+    columns = np.arange(shape[1])
     columns[width:] = np.maximum(width - 2 + (columns[width:] - width) % 2, 0)
-    rows = piece[:, columns]  # (h, 256)
-    below = np.tile(rows[-1:, :2], (TILE - height, TILE // 2))  # (256 - h, 256)
+    rows = piece[:, columns]
+    below = np.tile(rows[-1:, :2], (shape[0] - height, shape[1] // 2))
     return np.concatenate([rows, below])
 
 

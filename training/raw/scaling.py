@@ -44,15 +44,19 @@ def scaled_levels(tiff: TiffFile, layout: MosaicLayout, shift: int) -> list[Fiel
         Fields of the raw directory.
 
     Raises:
+        ValueError: White would need more than 16 bits.
         UnreadableRawError: A level cannot be written after scaling; no honest file has such a level.
     """
     directory, bits = layout.directory, stored_bits(layout, shift)
     fields = [number_field(tags.BITS_PER_SAMPLE, types.SHORT, [bits], tiff.byte_order)]
-    if tags.WHITE_LEVEL in directory.entries:
+    explicit = (tiff.values(directory, tags.WHITE_LEVEL) or (0,))[0]
+    white = explicit or (1 << layout.bits_per_sample) - 1
+    if white * (1 << shift) > 0xFFFF:
+        raise ValueError(f"got a precision shift of {shift}, wanted one that keeps white ({white}) within 16 bits")
+    if explicit:
         fields += _scaled(tiff, directory, tags.WHITE_LEVEL, shift)
     elif bits != layout.bits_per_sample:
-        implicit = ((1 << layout.bits_per_sample) - 1) << shift
-        fields.append(number_field(tags.WHITE_LEVEL, types.LONG, [implicit], tiff.byte_order))
+        fields.append(number_field(tags.WHITE_LEVEL, types.LONG, [int(white) << shift], tiff.byte_order))
     return fields + [field for tag in _BLACKS for field in _scaled(tiff, directory, tag, shift)]
 
 
@@ -61,14 +65,15 @@ def _scaled(tiff: TiffFile, directory: Directory, tag: int, shift: int) -> list[
     entry = directory.entries.get(tag)
     if entry is None or entry.count == 0 or shift == 0:
         return []
-    if entry.type in {types.RATIONAL, types.SRATIONAL}:
-        kind, code = entry.type, "u4" if entry.type == types.RATIONAL else "i4"
+    kind = entry.type
+    if kind in {types.RATIONAL, types.SRATIONAL}:
+        code = "u4" if kind == types.RATIONAL else "i4"
         pairs = np.frombuffer(tiff.value_bytes(entry), tiff.byte_order + code).reshape(-1, 2).tolist()
         largest = int(np.iinfo(code).max)
         numbers = [number for pair in pairs for number in scale_fraction((pair[0], pair[1]), shift, largest)]
     else:
         numbers = [value << shift for value in tiff.integers(directory, tag)]
-        kind = types.SHORT if entry.type == types.SHORT and max(numbers) <= 0xFFFF else types.LONG
+        kind = types.SHORT if kind == types.SHORT and max(numbers) <= 0xFFFF else types.LONG
     try:
         return [number_field(tag, kind, numbers, tiff.byte_order)]
     except struct.error as error:
@@ -78,12 +83,12 @@ def _scaled(tiff: TiffFile, directory: Directory, tag: int, shift: int) -> list[
 def scale_fraction(fraction: tuple[int, int], shift: int, largest: int) -> tuple[int, int]:
     """A numerator and denominator times 2 ** shift, both at most `largest`.
 
-    The denominator stays where the numerator has room, else it gives way, so that the value stays exact.
+    The denominator stays where the numerator has room; else the fraction is reduced, and rounded only if it must be.
 
     >>> scale_fraction((5121, 10), 4, 0xFFFFFFFF)
     (81936, 10)
-    >>> scale_fraction((0x40000000, 0x200000), 2, 0xFFFFFFFF)  # 512 with a fine denominator
-    (1073741824, 524288)
+    >>> scale_fraction((0x40000000, 0x200000), 2, 0xFFFFFFFF)  # 512, written as finely as a camera might
+    (2048, 1)
     """
     numerator, denominator = fraction
     if denominator == 0 or abs(numerator) << shift <= largest:
