@@ -1,0 +1,90 @@
+"""The codecs: compared with encoders that we did not write, and with data that is cut off."""
+
+from __future__ import annotations
+
+import imagecodecs
+import numpy as np
+import pytest
+from dng_factory import encode_ljpeg as encode_any_ljpeg
+from dng_factory import pack_bits, sample_mosaic
+
+from training.errors import UnreadableRawError
+from training.raw.codecs import decode_ljpeg, decode_packed, encode_ljpeg, parse_jpeg_frame
+
+TILE = sample_mosaic(48, 64, 14)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_decode_ljpeg_inverts_encode_ljpeg(bits: int) -> None:
+    tile = sample_mosaic(48, 64, bits)
+    assert (decode_ljpeg(encode_ljpeg(tile, bits), tile.size).reshape(tile.shape) == tile).all()
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("components", [1, 2, 4])
+def test_every_predictor_and_component_count_decodes(predictor: int, components: int) -> None:
+    data = encode_any_ljpeg(TILE, 14, components, predictor)
+    assert (decode_ljpeg(data, TILE.size).reshape(TILE.shape) == TILE).all()
+
+
+def test_lossless_jpeg_of_another_encoder_decodes() -> None:
+    data = imagecodecs.ljpeg_encode(TILE, bitspersample=14)
+    assert (decode_ljpeg(data, TILE.size).reshape(TILE.shape) == TILE).all()
+
+
+def test_encode_ljpeg_writes_what_dng_readers_expect() -> None:
+    data = encode_ljpeg(TILE, 14)
+    assert parse_jpeg_frame(data) == (14, 48, 32, 2)
+    scan = data.index(b"\xff\xda")
+    assert data[scan + 4] == 2, "components of the scan"
+    assert data[scan + 9] == 1, "predictor"
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_a_lossless_jpeg_that_is_cut_off_is_an_error_wherever_it_is_cut(components: int) -> None:
+    data = encode_any_ljpeg(TILE, 14, components)
+    for size in [*range(0, len(data), 97), *range(len(data) - 40, len(data))]:
+        with pytest.raises(UnreadableRawError):
+            decode_ljpeg(data[:size], TILE.size)
+        with pytest.raises(UnreadableRawError):
+            decode_ljpeg(data[:size].ljust(len(data), b"\0"), TILE.size)
+
+
+def test_a_jpeg_of_another_size_is_refused_before_it_is_decoded() -> None:
+    bomb = bytearray(encode_ljpeg(TILE, 14))
+    frame = bomb.index(b"\xff\xc3")
+    bomb[frame + 5 : frame + 9] = b"\xff\xff\xff\xff"
+    with pytest.raises(UnreadableRawError, match="claims 8589672450 samples"):
+        decode_ljpeg(bytes(bomb), TILE.size)
+
+
+def test_a_lossy_jpeg_is_refused() -> None:
+    with pytest.raises(UnreadableRawError, match="not a lossless one"):
+        parse_jpeg_frame(imagecodecs.jpeg8_encode((TILE >> 6).astype(np.uint8)))
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\xff", b"\xff\xd8", b"\xff\xd8\xff\xd9", b"\xff\xd8\xff\xc3\0\x0b\x0e", b"II*\0"]
+)
+def test_what_is_no_jpeg_is_refused(data: bytes) -> None:
+    with pytest.raises(UnreadableRawError):
+        parse_jpeg_frame(data)
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("width", [64, 67])
+@pytest.mark.parametrize("bits", range(8, 17))
+def test_packed_numbers_of_every_size_decode(bits: int, width: int, byte_order: str) -> None:
+    rows = sample_mosaic(5, width, bits)
+    assert (decode_packed(pack_bits(rows, bits, byte_order), rows.shape, bits, byte_order) == rows).all()
+
+
+def test_packed_numbers_are_read_from_the_most_significant_bit() -> None:
+    numbers = decode_packed(bytes([0x12, 0x34, 0x56]), (1, 2), 12, "<")
+    assert numbers.tolist() == [[0x123, 0x456]]
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_packed_numbers_of_another_size_are_refused(change: int) -> None:
+    with pytest.raises(UnreadableRawError, match="wanted 10"):
+        decode_packed(bytes(10 + change), (2, 3), 12, "<")
