@@ -17,13 +17,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import training
-from service.commands import serving
+from service.commands import denoise, inspect, models, serving
 from training.errors import ConfigError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (serving,)
+COMMANDS = (denoise, inspect, models, serving)
 EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 

@@ -174,13 +174,13 @@ def denoise_packed(
     strength: float = 1.0,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Run the network over all tiles and blend with the input.
+    """Denoise planes of any size with the engine's own tiles, and blend with the input.
 
     Args:
         packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B; any size.
         engine: The model.
         noise: Its noise.
-        strength: 0 … 1.
+        strength: 0 … 1; at 0 `packed` itself comes back.
         progress: See `denoise_file`.
 
     Returns:
@@ -188,18 +188,41 @@ def denoise_packed(
     """
     if strength == 0:
         return packed
+    denoised = run_tiled(packed, engine, noise, tile=engine.tile_size, halo=engine.manifest.halo, progress=progress)
+    return packed + np.float32(strength) * (denoised - packed) if strength < 1 else denoised
+
+
+def run_tiled(
+    packed: NDArray[np.float32],
+    engine: Engine,
+    noise: NoiseModel,
+    *,
+    tile: int,
+    halo: int,
+    progress: Progress | None = None,
+) -> NDArray[np.float32]:
+    """Run the network over all tiles of a plan; see `plan_tiles` for tile and halo.
+
+    Args:
+        packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B; any size.
+        engine: The model.
+        noise: Its noise.
+        tile: Pixels a tile reads each way, halo included.
+        halo: Context on each side of a tile.
+        progress: See `denoise_file`.
+
+    Returns:
+        (4, h, w) float32, linear, not clipped.
+    """
     _, height, width = packed.shape
     padded = pad_to_stride(packed, engine.manifest.stride)
     result = np.empty_like(padded)
-    tiles = plan_tiles(
-        *padded.shape[1:], tile=engine.tile_size, halo=engine.manifest.halo, stride=engine.manifest.stride
-    )
-    for index, tile in enumerate(tiles):
-        stitch(result, tile, engine.denoise_tile(padded[:, tile.rows.source, tile.columns.source], noise))
+    plan = plan_tiles(*padded.shape[1:], tile=tile, halo=halo, stride=engine.manifest.stride)
+    for index, part in enumerate(plan):
+        stitch(result, part, engine.denoise_tile(padded[:, part.rows.source, part.columns.source], noise))
         if progress:
-            progress("network", (index + 1) / len(tiles))
-    denoised = result[:, :height, :width]
-    return packed + np.float32(strength) * (denoised - packed) if strength < 1 else denoised
+            progress("network", (index + 1) / len(plan))
+    return result[:, :height, :width]
 
 
 def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -> int:
