@@ -13,7 +13,8 @@ Every change is compare-and-set: the record is read under WATCH, and written onl
 running job belongs to one attempt, as long as its lease is renewed; what an older attempt still writes is refused. All
 times are the Redis server's own, so that clocks of different machines do not matter.
 
-Keys: `ps:job:{id}` the record; `ps:queued` ids by the time of their last message; `ps:running` ids by `lease_until`.
+Keys: `ps:job:{id}` the record; `ps:queued` ids by the time of their last message; `ps:running` ids by `lease_until`;
+`ps:blob:{sha256}` ids of the jobs that refer to a blob; `ps:loose` blobs by the time since which maybe none does.
 """
 
 import json
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
 
 QUEUED_KEY = "ps:queued"
 RUNNING_KEY = "ps:running"
+LOOSE_KEY = "ps:loose"
 FINISHED_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
@@ -126,6 +128,11 @@ def connect_redis(settings: Settings) -> Redis:
         health_check_interval=25,
         retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
     )
+
+
+def blob_key(sha256: str) -> str:
+    """The Redis key of the jobs that refer to a blob."""
+    return f"ps:blob:{sha256}"
 
 
 @contextmanager
@@ -318,6 +325,28 @@ class JobStore:
         with _redis_errors():
             return self._redis.zcard(RUNNING_KEY)
 
+    def announce_blob(self, sha256: str) -> None:
+        """Note a blob that is about to appear: should no job come to refer to it, the sweep deletes it."""
+        with _redis_errors():
+            self._redis.zadd(LOOSE_KEY, {sha256: self._now()})
+
+    def loose_blobs(self) -> dict[str, float]:
+        """Blobs that may be unused, and since when: long enough for a request to have made its record."""
+        with _redis_errors():
+            latest = self._now() - self._settings.blob_grace_s
+            loose: list[Any] = self._redis.zrange(LOOSE_KEY, "-inf", latest, byscore=True, withscores=True)
+        return dict(loose)
+
+    def is_unused(self, sha256: str, since: float) -> bool:
+        """Whether no job refers to a blob, and none has been announced that may."""
+        with _redis_errors():
+            return self._redis.zscore(LOOSE_KEY, sha256) == since and not self._redis.exists(blob_key(sha256))
+
+    def forget_loose(self, sha256: str) -> None:
+        """Note that a blob is in use or gone."""
+        with _redis_errors():
+            self._redis.zrem(LOOSE_KEY, sha256)
+
     def _now(self) -> float:
         seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
@@ -371,6 +400,18 @@ def _write(pipeline: "Pipeline", job: Job) -> None:
         pipeline.zadd(QUEUED_KEY, {job.id: job.published_at})
     if job.lease_until is not None:
         pipeline.zadd(RUNNING_KEY, {job.id: job.lease_until})
+    _refer_to_blobs(pipeline, job)
+
+
+def _refer_to_blobs(pipeline: "Pipeline", job: Job) -> None:
+    """A job holds its upload until it fails or is cancelled, and its result."""
+    if job.state in {"failed", "cancelled"}:
+        pipeline.srem(blob_key(job.input.sha256), job.id)
+        pipeline.zadd(LOOSE_KEY, {job.input.sha256: job.finished_at or 0})
+    else:
+        pipeline.sadd(blob_key(job.input.sha256), job.id)
+    if job.result:
+        pipeline.sadd(blob_key(job.result.sha256), job.id)
 
 
 def _lapsed(job: Job, now: float) -> bool:

@@ -1,9 +1,9 @@
-"""The queue: messages that carry nothing but a job's id, and the sweep that replaces lost ones.
+"""The queue: messages that carry nothing but a job's id.
 
 In the flow: upload → blob → job → **queue** → worker.
 
 The job record is the truth; a message only tells a worker to look at it. A message that comes twice does no harm, and
-one that is lost is sent again by `sweep`.
+one that is lost is sent again (`sweeper.py`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from service.errors import BrokerUnavailableError
 if TYPE_CHECKING:
     from celery import Celery
 
-    from service.jobs import Job, JobStore
+    from service.jobs import Job
 
 TASK_NAMES = {"denoise": "photosite.denoise"}
 """The task of each queue; the API enqueues by these names and imports no task."""
@@ -68,21 +68,3 @@ class JobQueue:
             return 0  # Redis has no empty lists
         except OperationalError as error:
             raise BrokerUnavailableError("the queue cannot be reached", detail=str(error)) from error
-
-
-def sweep(jobs: JobStore, queue: JobQueue) -> list[Job]:
-    """Send jobs again whose worker died or whose message was lost.
-
-    Any number of processes may do this at the same time.
-
-    Returns:
-        The jobs for which a message was sent.
-    """
-    again = jobs.requeue_lapsed()
-    # Fewer messages than waiting jobs: some were lost. Otherwise old ones merely wait for their turn.
-    if sum(queue.count_messages(name) for name in TASK_NAMES) < jobs.count_queued() - len(again):
-        again += jobs.renew_messages()
-    for job in again:
-        logger.warning("job %s: sent again after %d attempts", job.id, job.attempt)
-        queue.publish_soon(job)
-    return again

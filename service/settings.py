@@ -66,6 +66,9 @@ class Settings(BaseSettings):
     republish_after_s: Positive = 10
     """Seconds that a queued job waits before its message may count as lost."""
 
+    blob_grace_s: Positive = 60
+    """Seconds that a file which no job refers to is kept: longer than a request needs to make its record."""
+
     worker_concurrency: Count = 1
     """Jobs that a worker runs at a time."""
     job_time_limit_s: Count = 3600

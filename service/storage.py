@@ -2,7 +2,8 @@
 
 In the flow: upload → **blob** → job → … → write_dng → **blob** → result.
 
-A blob is written aside, fsynced and renamed: it is there completely or not at all, also after a power cut.
+A blob is written aside, fsynced and renamed: it is there completely or not at all, also after a power cut. Which jobs
+refer to it says the job store; it is told of a blob *before* that appears, so that none is ever forgotten on the disk.
 """
 
 import hashlib
@@ -11,7 +12,7 @@ import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -66,6 +67,15 @@ class BlobStore(Protocol):
             ResultExpiredError: There is no such blob (any more).
         """
 
+    def remove(self, sha256: str, still_unused: Callable[[], bool]) -> None:
+        """Delete a blob that nobody uses.
+
+        Args:
+            sha256: Its digest; harmless if it is not there.
+            still_unused: Asked once the blob is out of reach: whoever stores the same content meanwhile either
+                announced it before that, and it is put back, or stores it anew afterwards.
+        """
+
     def check(self) -> None:
         """Raise StorageUnavailableError if blobs cannot be written."""
 
@@ -99,8 +109,9 @@ def _make_folder(folder: Path) -> None:
 class LocalBlobWriter:
     """Writes a file in `unfinished/`, hashing on the way."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, announce: Callable[[str], None]) -> None:
         self._root = root
+        self._announce = announce
         self._digest = hashlib.sha256()
         self.size = 0
         with _storage_errors():
@@ -129,6 +140,7 @@ class LocalBlobWriter:
     def commit(self) -> Blob:
         """Make it durable; afterwards it is there under its digest."""
         blob = Blob(self._digest.hexdigest(), self.size)
+        self._announce(blob.sha256)
         with _storage_errors():
             os.fsync(self._file.fileno())
             _move(self.path, _blob_path(self._root, blob.sha256))
@@ -150,14 +162,20 @@ def _blob_path(root: Path, sha256: str) -> Path:
 
 
 class LocalBlobStore:
-    """Blobs in a local folder, `sha256/ab/cd/abcd…`; those in the making in `unfinished/`."""
+    """Blobs in a local folder, `sha256/ab/cd/abcd…`; those in the making in `unfinished/`.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: The folder; made when first needed.
+        announce: Called with a blob's digest just before it appears.
+    """
+
+    def __init__(self, root: Path, announce: Callable[[str], None]) -> None:
         self._root = root
+        self._announce = announce
 
     def writer(self) -> BlobWriter:
         """Begin a new blob."""
-        return LocalBlobWriter(self._root)
+        return LocalBlobWriter(self._root, self._announce)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -175,6 +193,7 @@ class LocalBlobStore:
         with _storage_errors(), path.open("rb") as file:
             blob = Blob(hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size)
             os.fsync(file.fileno())
+            self._announce(blob.sha256)
             _move(path, _blob_path(self._root, blob.sha256))
         return blob
 
@@ -188,6 +207,18 @@ class LocalBlobStore:
         if not path.is_file():
             raise ResultExpiredError("the file is not kept any more", detail=str(path))
         return path
+
+    def remove(self, sha256: str, still_unused: Callable[[], bool]) -> None:
+        """Delete a blob that nobody uses: see `BlobStore.remove`."""
+        path, aside = _blob_path(self._root, sha256), _unfinished(self._root) / secrets.token_hex(16)
+        with _storage_errors():
+            if not path.is_file():
+                return
+            path.replace(aside)
+            if still_unused():
+                aside.unlink()
+            else:
+                aside.replace(path)
 
     def check(self) -> None:
         """Raise StorageUnavailableError if blobs cannot be written."""

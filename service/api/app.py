@@ -21,8 +21,8 @@ from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
 from service.api.middleware import MetricsMiddleware, SecurityHeadersMiddleware
 from service.api.routes import denoise, health, jobs, metrics
-from service.queue import sweep
 from service.settings import Settings, load_settings
+from service.sweeper import sweep
 from training.errors import PhotositeError
 
 WEB_FOLDER = Path(__file__).parent.parent / "web"
@@ -81,7 +81,7 @@ async def _sweep_for_ever(services: Services) -> None:
     while True:
         try:
             await run_in_threadpool(services.blobs.remove_abandoned, ABANDONED_AFTER_S)
-            await run_in_threadpool(sweep, services.jobs, services.queue)
+            await run_in_threadpool(sweep, services.jobs, services.queue, services.blobs)
         except PhotositeError as error:
             logger.warning("sweep: %s %s", error.message, error.detail)
         await asyncio.sleep(services.settings.sweep_interval_s)

@@ -35,7 +35,7 @@ def make_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         jobs=jobs,
-        blobs=LocalBlobStore(settings.blobs_dir),
+        blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
         queue=JobQueue(make_celery_app(settings)),
         registry=default_registry(settings.all_models_dir),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),

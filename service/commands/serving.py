@@ -9,6 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -102,6 +103,8 @@ def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:
     # billiard and prometheus_client read these when they are imported.
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # SIGTERM gives running jobs time, then hands them back
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+    from celery.exceptions import SecurityWarning  # noqa: PLC0415
+
     from service.monitoring import serve_worker_metrics  # noqa: PLC0415
     from service.queue import TASK_NAMES  # noqa: PLC0415
     from service.worker.tasks import make_worker_app  # noqa: PLC0415
@@ -111,6 +114,7 @@ def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:
         raise ConfigError(f"--queues: there is no queue {unknown[0]!r}; there are {', '.join(TASK_NAMES)}")
     if settings.worker_metrics_port:
         serve_worker_metrics(settings.worker_metrics_port, metrics_dir)
-    worker = make_worker_app(settings).Worker(queues=queues, loglevel=settings.log_level, pool="prefork")
+    warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickle; messages are JSON only
+    worker = make_worker_app(settings).Worker(queues=queues, loglevel=settings.log_level, pool="prefork", quiet=True)
     worker.start()
     return int(worker.exitcode or 0)

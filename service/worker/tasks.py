@@ -67,10 +67,11 @@ def make_workshop(settings: Settings) -> Workshop:
     from service.worker.model_cache import ModelCache  # noqa: PLC0415  (imports torch: only after the fork)
     from service.worker.pipeline import Workshop  # noqa: PLC0415
 
+    jobs = JobStore(connect_redis(settings), settings)
     return Workshop(
         settings=settings,
-        jobs=JobStore(connect_redis(settings), settings),
-        blobs=LocalBlobStore(settings.blobs_dir),
+        jobs=jobs,
+        blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
         models=ModelCache(settings),
         metrics=monitoring.WorkerMetrics(),
     )

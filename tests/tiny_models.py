@@ -1,0 +1,56 @@
+"""Publishes small models with random weights: quick to load, and what they give is neither the input nor a constant.
+
+In the flow of the tests: **publish_model** → registry → engine → denoise_file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors.torch import save_file
+
+from training.manifest import Manifest
+from training.networks import build_network
+from training.networks.noise_aware import INPUT_CHANNELS
+from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def publish_model(folder: Path, name: str = "tiny", *, version: str = "1", width: int = 4, halo: int = 32) -> None:
+    """Write a U-Net with random weights into a registry folder, and make it the default.
+
+    Args:
+        folder: The registry's folder.
+        name: Name of the model.
+        version: Its version; decides the weights, too.
+        width: Channels of its encoder: the larger, the slower.
+        halo: Served halo in packed pixels.
+    """
+    torch.manual_seed(int(version))
+    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"], "width": width}
+    network = build_network("unet", **options)
+    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
+    place = folder / name / version
+    place.mkdir(parents=True)
+    save_file(network.state_dict(), place / WEIGHTS_NAME)
+    manifest = Manifest(
+        name=name,
+        version=version,
+        description="Random weights, for tests.",
+        network="unet",
+        network_options=options,
+        input_normalisation="variance-stabilised",
+        stride=32,
+        receptive_field=160,
+        halo=halo,
+        weights_sha256=hashlib.sha256((place / WEIGHTS_NAME).read_bytes()).hexdigest(),
+        objective="none",
+        training_data="none",
+        noise_range={},
+    )
+    (place / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
+    set_default(folder, name)
