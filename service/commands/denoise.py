@@ -8,7 +8,7 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -137,7 +137,7 @@ class _Batch:
         from training.denoise import denoise_file  # noqa: PLC0415
 
         started = time.perf_counter()
-        bar: tqdm[None]
+        bar: tqdm[Any]
         with tqdm(total=1.0, desc=file.name, disable=None, leave=False, bar_format=_BAR) as bar:
             try:
                 report = denoise_file(
@@ -156,7 +156,7 @@ class _Batch:
 _BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
 
 
-def _move(bar: tqdm[None], share: float) -> None:
+def _move(bar: tqdm[Any], share: float) -> None:
     bar.update(max(0.0, share - bar.n))
 
 

@@ -62,7 +62,7 @@ def describe(metadata: RawMetadata, choice: NoiseChoice, warnings: tuple[str, ..
     """Plain JSON types, in the order in which they are printed."""
     estimate = choice.estimate
     return {
-        "camera": " ".join(part for part in (metadata.make, metadata.model) if part) or "unknown",
+        "camera": metadata.camera,
         "iso": metadata.iso,
         "size": [metadata.width, metadata.height],
         "active_area": list(metadata.active_area),

@@ -79,6 +79,12 @@ class RawMetadata:
     precision_fixed: bool = False
     """The file's opcodes depend on stored numbers, so these may not be scaled."""
 
+    @property
+    def camera(self) -> str:
+        """Make and model, the make not said twice; "unknown" if the file does not say."""
+        repeated = self.model.lower().startswith(self.make.lower())
+        return " ".join(part for part in ("" if repeated else self.make, self.model) if part) or "unknown"
+
     def __post_init__(self) -> None:
         """Reject an active area that leaves the frame, and an unknown pattern."""
         red_position(self.cfa_pattern)

@@ -1,0 +1,72 @@
+"""Synthetic raws: physics that one can check."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from training.datasets.splits import HELD_OUT
+from training.datasets.synthetic import (
+    add_noise,
+    draw_colour_matrix,
+    expand_gamma,
+    invert_gains,
+    invert_tone_curve,
+    load_pictures,
+    mosaic_planes,
+    mosaic_rggb,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_noise_has_the_variance_that_was_asked_for() -> None:
+    rng = np.random.default_rng(0)
+    for signal in (0.0, 0.1, 0.8):
+        clean = np.full((4, 256, 256), signal, dtype=np.float32)
+        error = add_noise(clean, 2e-3, 5e-6, rng) - clean
+        assert float(error.var()) == pytest.approx(2e-3 * signal + 5e-6, rel=0.02)
+        assert abs(float(error.mean())) < 4 * np.sqrt((2e-3 * signal + 5e-6) / error.size)
+
+
+def test_the_inverse_tone_curve_undoes_smoothstep() -> None:
+    x = np.linspace(0, 1, 101)
+    np.testing.assert_allclose(invert_tone_curve(3 * x**2 - 2 * x**3), x, atol=1e-9)
+
+
+def test_expanding_gamma_undoes_srgb_encoding() -> None:
+    linear = np.linspace(0, 1, 101)
+    encoded = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    np.testing.assert_allclose(expand_gamma(encoded), linear, atol=1e-6)
+
+
+def test_the_camera_matrix_keeps_grey_grey() -> None:
+    for seed in range(20):
+        matrix = draw_colour_matrix(np.random.default_rng(seed))
+        np.testing.assert_allclose(matrix @ np.ones(3), np.ones(3))
+        assert (matrix >= 0).all()
+
+
+def test_inverse_gains_divide_midtones_and_keep_white() -> None:
+    gains = np.array([2.0, 1.0, 1.6])
+    grey, white = np.full((1, 1, 3), 0.5), np.ones((1, 1, 3))
+    np.testing.assert_allclose(invert_gains(grey, gains)[0, 0], 0.5 / gains)
+    np.testing.assert_allclose(invert_gains(white, gains)[0, 0], 1.0)
+
+
+def test_the_mosaic_takes_each_colour_at_its_place() -> None:
+    camera = np.arange(2 * 2 * 3, dtype=np.float32).reshape(2, 2, 3)
+    assert mosaic_rggb(camera).tolist() == [[0, 4], [7, 11]]
+    assert mosaic_planes(camera).ravel().tolist() == [0, 4, 7, 11]
+
+
+def test_held_out_pictures_are_never_trained_on(tmp_path: Path) -> None:
+    held_out = min(HELD_OUT)
+    for name, grey in (("seen", 10), (held_out, 200)):
+        Image.new("RGB", (80, 80), (grey,) * 3).save(tmp_path / f"{name}.png")
+    data = load_pictures(tmp_path, patch_size=32, scales=(1.0,))
+    assert [int(picture[0, 0, 0]) for picture in data.pictures] == [10]
