@@ -244,7 +244,8 @@ def make_dng(
         tags.MAKER_NOTE: undefined(maker_note) if maker_note is not None else None,
         **(exif_tags or {}),
     }
-    directories = {"ifd0": ifd0, "raw": raw, "exif": exif} if sub_ifd else {"ifd0": ifd0 | raw, "exif": exif}
+    present: dict[int, Field | None] = {tag: field for tag, field in raw.items() if field is not None}
+    directories = {"ifd0": ifd0, "raw": present, "exif": exif} if sub_ifd else {"ifd0": ifd0 | present, "exif": exif}
     pixels = {"raw" if sub_ifd else "ifd0": chunks}
     if sub_ifd:
         thumbnail, directories["ifd0"] = _thumbnail(), directories["ifd0"] | _THUMBNAIL_TAGS

@@ -64,6 +64,18 @@ _NUMPY_TYPES = {
     IFD: "u4",
 }
 
+_OTHER_RAWS = {
+    b"FUJI": "a Fujifilm RAF",
+    b"IIU\0": "a Panasonic RW2",
+    b"IIRO": "an Olympus ORF",
+    b"IIRS": "an Olympus ORF",
+    b"MMOR": "an Olympus ORF",
+    b"FOVb": "a Sigma X3F",
+    b"\0MRM": "a Minolta MRW",
+    b"ftypcrx": "a Canon CR3",
+}
+"""Raw formats that are no TIFF, by bytes 0-3 or 4-10."""
+
 Number = int | float
 
 
@@ -231,9 +243,7 @@ class TiffFile:
         )
 
     def _parse_directory(self, offset: int, pointer_offset: int) -> Directory:
-        (count,) = struct.unpack(self.byte_order + "H", self.read(offset, 2))
-        if not 0 < count <= MAX_ENTRIES:
-            raise UnreadableRawError(f"the directory at {offset} has {count} entries; at most {MAX_ENTRIES} make sense")
+        count = self._entry_count(offset)
         table = self.read(offset + 2, 12 * count + 4)
         entries: dict[int, Entry] = {}
         for index in range(count):
@@ -280,6 +290,8 @@ class TiffFile:
 
     def _entry_count(self, offset: int) -> int:
         (count,) = struct.unpack(self.byte_order + "H", self.read(offset, 2))
+        if not 0 < count <= MAX_ENTRIES:
+            raise UnreadableRawError(f"the directory at {offset} has {count} entries; at most {MAX_ENTRIES} make sense")
         return int(count)
 
     def _sub_pointers(self, directory: Directory) -> list[tuple[int, int, int]]:
@@ -325,13 +337,16 @@ def open_tiff(path: Path) -> TiffFile:
 
 def _parse(path: Path, descriptor: int) -> TiffFile:
     size = os.fstat(descriptor).st_size
-    header = os.pread(descriptor, 8, 0)
+    header = os.pread(descriptor, 16, 0)
     if not header:
         raise UnreadableRawError("the file is empty")
+    other = next((name for magic, name in _OTHER_RAWS.items() if magic in {header[:4], header[4:11]}), None)
+    if other is not None:
+        raise UnsupportedRawError(f"the file is {other}, not a DNG; other raw formats are not supported")
     byte_order = {b"II": "<", b"MM": ">"}.get(header[:2])
     if byte_order is None or len(header) < 8:
         raise UnreadableRawError(f"not a DNG or other TIFF-based raw file: {_describe(header)}")
-    magic, first = struct.unpack(byte_order + "HI", header[2:])
+    magic, first = struct.unpack_from(byte_order + "HI", header, 2)
     if magic == 43:
         raise UnsupportedRawError("BigTIFF files are not supported")
     if magic != 42:
