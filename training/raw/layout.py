@@ -170,7 +170,9 @@ def _cfa_pattern(tiff: TiffFile, directory: Directory) -> CfaPattern:
     colours = tiff.integers(directory, tags.CFA_PATTERN, most=16)
     letters = "".join("RGB"[colour] if 0 <= colour < 3 else "?" for colour in colours)
     pattern = parse_cfa_pattern(letters)
-    if planes != (0, 1, 2) or pattern is None:
+    if planes != (0, 1, 2):
+        _refuse(tiff, f"the colour planes are {planes}, not red, green and blue")
+    if pattern is None:
         _refuse(tiff, f"the colour pattern is {letters or 'missing'}, not one of the four Bayer patterns")
     return pattern
 

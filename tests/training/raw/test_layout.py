@@ -56,7 +56,7 @@ UNSUPPORTED = {
     r"RG\?B": _replaced(CFA_PATTERN=byte(0, 1, 3, 2)),
     "RGBG, not": _replaced(CFA_PATTERN=byte(0, 1, 2, 1)),
     "missing, not": _replaced(CFA_PATTERN=None),
-    "not one of the four Bayer": _replaced(CFA_PLANE_COLOR=byte(3, 4, 5)),
+    "not red, green and blue": _replaced(CFA_PLANE_COLOR=byte(3, 4, 5)),
     "rectangular": _replaced(CFA_LAYOUT=short(2)),
     "linear DNG, lossy JPEG": _replaced(PHOTOMETRIC_INTERPRETATION=short(34892), COMPRESSION=short(34892)),
     "only pictures": _replaced(PHOTOMETRIC_INTERPRETATION=short(2)),
