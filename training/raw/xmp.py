@@ -18,8 +18,11 @@ from xml.sax.saxutils import quoteattr
 NAMESPACE = "https://photosite.dev/ns/1.0/"
 _DARKTABLE = "http://darktable.sf.net/"
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
-_TAG = re.compile(rb"<(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
-_ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(?:\"[^\"]*\"|'[^']*')")
+_TAG = re.compile(rb"<(?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+>")
+_ATTRIBUTE = re.compile(rb"(?<=\s)([^\s=]++)\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+')")
+"""Neither steps back, so that no packet makes them slow."""
+_MAX_ELEMENTS = 50_000
+"""A packet with more counts as unusable; honest ones have thousands."""
 _PACKET_HEAD = '<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>\n<x:xmpmeta xmlns:x="adobe:ns:meta/">\n'
 _PACKET_TAIL = '\n</x:xmpmeta>\n<?xpacket end="w"?>'
 
@@ -86,9 +89,16 @@ def mark_packet(packet: bytes, mark: Mark) -> bytes:
         return _new_packet(mark)
     addition = (_description(mark, scan.about) + "\n").encode()
     edits = [(start, end, b"") for start, end in scan.cuts] + [(scan.rdf_end, scan.rdf_end, addition)]
-    for start, end, text in sorted(edits, reverse=True):  # from the end, so that positions before stay true
-        body = body[:start] + text + body[end:]
-    return body + padding
+    return _edited(body, edits) + padding
+
+
+def _edited(data: bytes, edits: list[tuple[int, int, bytes]]) -> bytes:
+    """Put other bytes in the place of [start, end), for several places that do not overlap."""
+    pieces, at = [], 0
+    for start, end, text in sorted(edits):
+        pieces += [data[at:start], text]
+        at = end
+    return b"".join([*pieces, data[at:]])
 
 
 def _new_packet(mark: Mark) -> bytes:
@@ -133,6 +143,7 @@ class _Scan:
         """Where the end tag of rdf:RDF begins."""
         self.rdf_is_empty = False
         self._open: list[_Element] = []
+        self._elements = 0
         self._parser = expat.ParserCreate("utf-8", " ")
         self._parser.namespace_prefixes = True
         self._parser.StartElementHandler = self._start
@@ -141,11 +152,16 @@ class _Scan:
         self._parser.Parse(packet, True)  # noqa: FBT003  (the C function takes no keyword)
         if self.rdf_end < 0:
             raise _UnusablePacketError("the packet holds no RDF")
+        if any(start < self.rdf_end < end for start, end in self.cuts):
+            raise _UnusablePacketError("the packet's RDF lies within a mark")
 
     def _refuse_doctype(self, *_: object) -> None:
         raise _UnusablePacketError("the packet has a document type, which XMP forbids")
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
+        self._elements += 1
+        if self._elements > _MAX_ELEMENTS:
+            raise _UnusablePacketError("the packet has more elements than makes sense")
         start = self._parser.CurrentByteIndex
         names = [_expanded(attribute) for attribute in attributes]
         foreign = any(not _is_mark(uri, local) and (uri, local) != (_RDF, "about") for uri, local, _ in names)

@@ -161,6 +161,28 @@ def test_darktables_other_settings_are_no_mark() -> None:
     assert denoiser_of(packet.encode()) == ""
 
 
+@pytest.mark.parametrize(
+    ("inside", "usable"),
+    [
+        ("<rdf:Description " + " " * 2_000_000 + "/>", True),
+        ("<a b='" + "=" * 2_000_000 + "'/>", True),
+        ("<a/>" * 1_000_000, False),
+        ("<a>" * 1_000_000, False),
+    ],
+    ids=["blanks", "value", "siblings", "nested"],
+)
+def test_hostile_packet_is_answered(inside: str, usable: bool) -> None:
+    """At once: an expression that steps back would take days over it."""
+    packet = f'<rdf:RDF xmlns:rdf="{RDF}">{inside}</rdf:RDF>'.encode()
+    assert denoiser_of(packet) == ""
+    assert denoiser_of(mark_packet(packet, MARK)) == ("photosite" if usable else "")
+
+
+def test_rdf_within_a_mark_is_left_alone() -> None:
+    packet = f'<p:Model xmlns:p="{NAMESPACE}"><rdf:RDF xmlns:rdf="{RDF}"> </rdf:RDF></p:Model>'.encode()
+    assert mark_packet(packet, MARK) == packet
+
+
 @given(st.text(st.characters(exclude_categories=["Cs", "Cc"]), max_size=40))
 def test_any_text_survives_the_mark(text: str) -> None:
     marked = mark_packet(FOREIGN, replace(MARK, model=text))
