@@ -1,0 +1,126 @@
+"""Engines and published models: loaded, checked, and the same tiled as whole."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from tiny_models import publish_model
+
+from training.denoise import run_tiled
+from training.engines.torch import TorchEngine, choose_device
+from training.errors import ConfigError, ModelError
+from training.golden import check_golden_tile, golden_samples, make_golden_tile
+from training.manifest import read_manifest
+from training.noise import NoiseModel
+from training.registry import Registry, default_registry, set_default
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOISE = NoiseModel.uniform(shot_noise=1e-3, read_noise=1e-6)
+
+
+@pytest.mark.parametrize(("height", "width"), [(331, 457), (512, 33), (700, 400), (1, 1)])
+def test_tiled_output_equals_whole_image_output(tmp_path: Path, height: int, width: int) -> None:
+    publish_model(tmp_path)
+    engine = TorchEngine(Registry([tmp_path]).resolve(), "cpu", "float32")
+    packed = np.random.default_rng(0).random((4, height, width), dtype=np.float32)
+    tiled = run_tiled(packed, engine, NOISE, tile=384, halo=164)
+    whole = run_tiled(packed, engine, NOISE, tile=1024, halo=0)
+    assert np.abs(tiled - whole).max() < 1e-5
+    assert np.abs(whole - packed).max() > 1e-3  # the network does something
+
+
+def test_a_halo_that_is_too_small_shows(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    engine = TorchEngine(Registry([tmp_path]).resolve(), "cpu", "float32")
+    packed = np.random.default_rng(0).random((4, 256, 256), dtype=np.float32)
+    tiled = run_tiled(packed, engine, NOISE, tile=64, halo=0)
+    assert np.abs(tiled - run_tiled(packed, engine, NOISE, tile=256, halo=0)).max() > 1e-4
+
+
+def test_bfloat16_stays_close_to_float32(tmp_path: Path) -> None:
+    publish_model(tmp_path, width=16)
+    reference = Registry([tmp_path]).resolve()
+    tile = np.random.default_rng(0).random((4, 64, 64), dtype=np.float32)
+    full, reduced = (TorchEngine(reference, "cpu", precision).denoise_tile(tile, NOISE) for precision in PRECISIONS)
+    deviation = np.sqrt(NOISE.variance(tile))
+    assert np.sqrt(np.mean(np.square((reduced - full) / deviation))) < 0.05
+
+
+PRECISIONS = ("float32", "bfloat16")
+
+
+def test_damaged_weights_are_named(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    reference = Registry([tmp_path]).resolve()
+    reference.weights.write_bytes(reference.weights.read_bytes()[:1000])
+    with pytest.raises(ModelError, match="tiny@1 cannot be loaded"):
+        TorchEngine(reference)
+
+
+def test_an_engine_that_does_not_give_what_its_manifest_says_is_refused(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    engine = TorchEngine(Registry([tmp_path]).resolve(), "cpu", "float32")
+    engine.manifest.golden_tile.update(make_golden_tile(engine))
+    check_golden_tile(engine)  # its own output passes
+    engine.manifest.golden_tile["samples"][3] += 0.1
+    with pytest.raises(ModelError, match="does not give what its manifest says"):
+        check_golden_tile(engine)
+
+
+def test_the_golden_tile_is_the_same_each_time(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    engine = TorchEngine(Registry([tmp_path]).resolve(), "cpu", "float32")
+    assert golden_samples(engine, 0) == golden_samples(engine, 0)
+    assert golden_samples(engine, 0) != golden_samples(engine, 1)
+
+
+def test_an_unknown_device_is_named() -> None:
+    with pytest.raises(ConfigError, match="there is no 'tpu'"):
+        choose_device("tpu")
+
+
+def test_the_newest_version_is_found_unless_one_is_named(tmp_path: Path) -> None:
+    for version in ("2", "10", "9"):
+        publish_model(tmp_path, version=version)
+    registry = Registry([tmp_path])
+    assert str(registry.resolve("tiny")) == "tiny@10"
+    assert str(registry.resolve("tiny@2")) == "tiny@2"
+    assert [manifest.version for manifest in registry.list()] == ["2", "9", "10"]
+
+
+def test_the_default_of_a_later_folder_wins(tmp_path: Path) -> None:
+    publish_model(tmp_path / "ours", "first")
+    publish_model(tmp_path / "theirs", "second")
+    registry = Registry([tmp_path / "ours", tmp_path / "theirs"])
+    assert registry.resolve().name == "second"
+    set_default(tmp_path / "theirs", "first@1")
+    assert str(registry.resolve()) == "first@1"
+
+
+@pytest.mark.parametrize("name", ["nobody", "../../etc/passwd", "tiny@7", "", "Tiny"])
+def test_a_model_that_is_not_there_is_refused(tmp_path: Path, name: str) -> None:
+    publish_model(tmp_path)
+    (tmp_path / "default").unlink()
+    with pytest.raises(ModelError):
+        Registry([tmp_path]).resolve(name)
+
+
+def test_a_manifest_of_a_newer_form_is_refused(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    path = tmp_path / "tiny" / "1" / "manifest.json"
+    path.write_text(path.read_text().replace('"schema_version": 1', '"schema_version": 2'))
+    with pytest.raises(ModelError, match="newer"):
+        read_manifest(path)
+
+
+def test_every_bundled_model_gives_what_its_manifest_says() -> None:
+    registry = default_registry()
+    assert registry.resolve().name == "photosite"
+    for reference in registry.references():
+        engine = TorchEngine(reference, "cpu")  # checks its golden tile
+        assert engine.manifest.golden_tile
+        assert engine.manifest.reference == str(reference)
