@@ -113,7 +113,7 @@ def find_redis_server(configured: Path | None) -> str:
         ConfigError: There is none.
     """
     if configured is not None:
-        found = shutil.which(configured)
+        found = shutil.which(str(configured))
         if found is None:
             raise ConfigError(f"PHOTOSITE_REDIS_SERVER: {configured} is not a program")
         return found
@@ -133,7 +133,7 @@ def wheel_redis_server() -> str | None:
     if not folders:
         return None
     folder = Path(folders[0]) / "_binaries" / f"{platform.system().lower()}-{platform.machine()}"
-    return shutil.which(folder / "valkey-server")
+    return shutil.which(str(folder / "valkey-server"))
 
 
 def redis_command(server: str, socket_path: Path, data_dir: Path) -> list[str]:
@@ -161,10 +161,12 @@ def listen(host: str, port: int) -> socket.socket:
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, kind, protocol)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind(address)
-        listener.listen(2048)
+        with ExitStack() as stack:
+            listener = stack.enter_context(socket.socket(family, kind, protocol))
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+            listener.listen(2048)
+            stack.pop_all()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise ConfigError(f"port {port} on {host} is in use; choose another with --port") from error
@@ -194,8 +196,10 @@ def lock_folder(folder: Path) -> TextIO:
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        lock = (folder / "serve.lock").open("w", encoding="utf-8")
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with ExitStack() as stack:
+            lock = stack.enter_context((folder / "serve.lock").open("w", encoding="utf-8"))
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            stack.pop_all()
     except BlockingIOError as error:
         raise ConfigError(f"{folder} is in use by another `photosite serve`; choose another with --data-dir") from error
     except OSError as error:

@@ -53,15 +53,8 @@ def problem_of_failed(job: Job, headers: Mapping[str, str]) -> JSONResponse:
 
 def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route's `responses` say about its error answers."""
-    schema = {"schema": {"$ref": "#/components/schemas/ProblemSchema"}}
-    return {
-        status: {
-            "model": ProblemSchema,
-            "description": HTTPStatus(status).phrase,
-            "content": {PROBLEM_MEDIA_TYPE: schema},
-        }
-        for status in (*statuses, 500)
-    }
+    content = {PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema.model_json_schema()}}
+    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in (*statuses, 500)}
 
 
 async def _answer_photosite_error(_request: Request, error: Exception) -> Response:

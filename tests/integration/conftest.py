@@ -1,0 +1,44 @@
+"""What integration tests ask for: Redis servers, a running service, models and raws."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from redis_servers import SERVERS, find_server, running_server
+from service_process import RunningService, serve
+from tiny_models import publish_model
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session", params=SERVERS)
+def server_binary(request: pytest.FixtureRequest, program: Callable[[str], str]) -> str:
+    """Each Redis server in turn."""
+    return find_server(request.param, program)
+
+
+@pytest.fixture(scope="module")
+def redis_url(server_binary: str) -> Iterator[str]:
+    """The address of a running server."""
+    with running_server(server_binary) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def models_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with a slow model, and a quick one as the default."""
+    folder = tmp_path_factory.mktemp("models")
+    publish_model(folder, "slow", width=48)
+    publish_model(folder, "tiny")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def service(server_binary: str, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """`photosite serve` on each Redis server."""
+    folder = tmp_path_factory.mktemp("serve") / "data"
+    with serve(folder, PHOTOSITE_REDIS_SERVER=server_binary, PHOTOSITE_MODELS_DIR=str(models_dir)) as running:
+        yield running

@@ -1,0 +1,274 @@
+"""The job record on real servers: one owner at a time, nothing lost, nothing overwritten."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service.errors import (
+    BrokerUnavailableError,
+    JobConflictError,
+    JobNotFoundError,
+    LeaseLostError,
+    QueueFullError,
+    StorageUnavailableError,
+)
+from service.jobs import Job, JobStore, connect_redis, new_job_id
+from service.queue import JobQueue
+from service.schemas import DenoiseParameters, FileSchema
+from service.settings import Settings
+from service.storage import LocalBlobStore
+from service.sweeper import remove_loose_blobs, resend_jobs
+from service.worker.celery_app import make_celery_app
+from training.errors import UnreadableRawError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+pytestmark = pytest.mark.integration
+
+LEASE_S = 0.2
+RESULT = FileSchema(name="a-denoised.dng", bytes=2, sha256="f" * 64)
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    return Settings(
+        redis_url=redis_url,
+        data_dir=tmp_path,
+        lease_s=LEASE_S,
+        republish_after_s=0.1,
+        blob_grace_s=0.1,
+        max_queued_jobs=3,
+    )
+
+
+@pytest.fixture
+def jobs(settings: Settings) -> Iterator[JobStore]:
+    client = connect_redis(settings)
+    client.flushall()
+    store = JobStore(client, settings)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def queue(settings: Settings) -> JobQueue:
+    return JobQueue(make_celery_app(settings))
+
+
+def make_job(jobs: JobStore, sha256: str = "0" * 64) -> Job:
+    """A fresh queued job."""
+    parameters = DenoiseParameters(model="photosite", strength=0.5, noise="1e-3,1e-6")
+    upload = FileSchema(name="Grüße.dng", bytes=1, sha256=sha256)
+    return jobs.create(Job(id=new_job_id(), parameters=parameters, input=upload))
+
+
+def claim(jobs: JobStore, job: Job) -> Job:
+    """Claim a job that can be claimed."""
+    claimed = jobs.claim(job.id)
+    assert claimed is not None
+    return claimed
+
+
+def succeed(jobs: JobStore, job: Job) -> Job:
+    """Finish a job."""
+    return jobs.succeed(job, result=RESULT, model="photosite@1", report={"noise_source": "tag"})
+
+
+def test_a_record_comes_back_as_it_was_written(jobs: JobStore) -> None:
+    job = make_job(jobs)
+    assert jobs.get(job.id) == job
+    done = succeed(jobs, claim(jobs, job))
+    assert jobs.get(job.id) == done
+    assert (done.state, done.model, done.result, done.attempt) == ("succeeded", "photosite@1", RESULT, 1)
+    assert done.created_at <= (done.started_at or 0) <= (done.finished_at or 0)
+
+
+def test_an_unknown_job_is_not_found(jobs: JobStore) -> None:
+    for ask in (jobs.get, jobs.claim, jobs.cancel):
+        with pytest.raises(JobNotFoundError):
+            ask("0" * 32)
+
+
+def test_of_many_workers_one_gets_the_job(jobs: JobStore) -> None:
+    job = make_job(jobs)
+    start, won = threading.Barrier(8), []
+
+    def race() -> None:
+        start.wait()
+        claimed = jobs.claim(job.id)
+        if claimed:
+            won.append(claimed.attempt)
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert won == [1]
+
+
+def test_a_finished_job_is_not_done_again(jobs: JobStore) -> None:
+    job = make_job(jobs)
+    succeed(jobs, claim(jobs, job))
+    assert jobs.claim(job.id) is None
+    assert jobs.get(job.id).attempt == 1
+
+
+def test_a_lapsed_lease_lets_another_worker_in_and_shuts_the_first_out(jobs: JobStore) -> None:
+    first = claim(jobs, make_job(jobs))
+    time.sleep(LEASE_S * 1.5)
+    second = claim(jobs, first)
+    assert second.attempt == 2
+    for write in (
+        lambda: jobs.renew(first, "network", 0.5),
+        lambda: jobs.check_ours(first),
+        lambda: succeed(jobs, first),
+        lambda: jobs.fail(first, UnreadableRawError("corrupt")),
+        lambda: jobs.release(first, StorageUnavailableError("full")),
+    ):
+        with pytest.raises(LeaseLostError):
+            write()
+    jobs.check_ours(second)
+    assert succeed(jobs, second).attempt == 2
+
+
+def test_a_renewed_lease_keeps_others_out(jobs: JobStore) -> None:
+    job = claim(jobs, make_job(jobs))
+    for step in range(6):
+        time.sleep(LEASE_S / 3)
+        jobs.renew(job, "network", step / 6)
+        assert jobs.claim(job.id) is None
+        assert jobs.requeue_lapsed() == []
+    assert jobs.get(job.id).progress == 5 / 6
+
+
+def test_a_job_whose_workers_all_die_fails_after_three(jobs: JobStore) -> None:
+    job = make_job(jobs)
+    for attempt in (1, 2, 3):
+        assert claim(jobs, job).attempt == attempt
+        time.sleep(LEASE_S * 1.5)
+    assert jobs.claim(job.id) is None
+    failed = jobs.get(job.id)
+    assert failed.state == "failed"
+    assert failed.error
+    assert failed.error.code == "worker_lost"
+
+
+def test_a_released_job_is_queued_until_its_attempts_are_used_up(jobs: JobStore) -> None:
+    job = make_job(jobs)
+    states = [jobs.release(claim(jobs, job), StorageUnavailableError("full")).state for _ in range(3)]
+    assert states == ["queued", "queued", "failed"]
+    error = jobs.get(job.id).error
+    assert error
+    assert error.code == "storage_unavailable"
+
+
+def test_a_queued_or_running_job_can_be_cancelled_once_and_for_all(jobs: JobStore) -> None:
+    queued, running = make_job(jobs), claim(jobs, make_job(jobs))
+    for job in (queued, running):
+        assert jobs.cancel(job.id).state == "cancelled"
+        assert jobs.cancel(job.id).state == "cancelled"
+        assert jobs.claim(job.id) is None
+    with pytest.raises(LeaseLostError):
+        succeed(jobs, running)
+    assert (jobs.count_queued(), jobs.count_running()) == (0, 0)
+
+
+def test_a_finished_job_cannot_be_cancelled(jobs: JobStore) -> None:
+    job = make_job(jobs)
+    succeed(jobs, claim(jobs, job))
+    with pytest.raises(JobConflictError):
+        jobs.cancel(job.id)
+    assert jobs.get(job.id).state == "succeeded"
+
+
+def test_a_full_queue_is_refused(jobs: JobStore) -> None:
+    for _ in range(3):
+        jobs.check_capacity()
+        make_job(jobs)
+    with pytest.raises(QueueFullError):
+        jobs.check_capacity()
+    claim(jobs, make_job(jobs))
+    assert (jobs.count_queued(), jobs.count_running()) == (3, 1)
+
+
+def test_a_published_job_is_one_message(jobs: JobStore, queue: JobQueue) -> None:
+    assert queue.count_messages("denoise") == 0
+    queue.publish(make_job(jobs))
+    assert queue.count_messages("denoise") == 1
+
+
+def test_a_lost_message_is_sent_again_once(jobs: JobStore, queue: JobQueue) -> None:
+    job = make_job(jobs)
+    assert resend_jobs(jobs, queue) == [], "too early to call it lost"
+    time.sleep(0.15)
+    assert [again.id for again in resend_jobs(jobs, queue)] == [job.id]
+    time.sleep(0.15)
+    assert resend_jobs(jobs, queue) == [], "its message waits in the queue"
+    assert queue.count_messages("denoise") == 1
+
+
+def test_a_dead_workers_job_is_sent_again(jobs: JobStore, queue: JobQueue) -> None:
+    job = claim(jobs, make_job(jobs))
+    time.sleep(LEASE_S * 1.5)
+    assert [again.id for again in resend_jobs(jobs, queue)] == [job.id]
+    assert jobs.get(job.id).state == "queued"
+    assert queue.count_messages("denoise") == 1
+    assert claim(jobs, job).attempt == 2
+
+
+def test_two_sweeps_at_the_same_time_send_one_message(jobs: JobStore, queue: JobQueue) -> None:
+    claim(jobs, make_job(jobs))
+    time.sleep(LEASE_S * 1.5)
+    threads = [threading.Thread(target=resend_jobs, args=(jobs, queue)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert queue.count_messages("denoise") == 1
+
+
+def store_blob(blobs: LocalBlobStore, data: bytes) -> str:
+    """Store a blob; gives its digest."""
+    with blobs.writer() as writer:
+        writer.write(data)
+        return writer.commit().sha256
+
+
+def is_kept(blobs: LocalBlobStore, sha256: str) -> bool:
+    """Whether a blob is there."""
+    return (blobs._root / "sha256" / sha256[:2] / sha256[2:4] / sha256).exists()
+
+
+def test_a_failed_or_cancelled_jobs_upload_is_deleted_unless_another_needs_it(jobs: JobStore, tmp_path: Path) -> None:
+    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    shared, alone, orphan = (store_blob(blobs, data) for data in (b"shared", b"alone", b"orphan"))
+    keeper = make_job(jobs, shared)
+    jobs.fail(claim(jobs, make_job(jobs, shared)), UnreadableRawError("corrupt"))
+    jobs.cancel(make_job(jobs, alone).id)
+    remove_loose_blobs(jobs, blobs)
+    assert all(is_kept(blobs, sha256) for sha256 in (shared, alone, orphan)), "too early"
+    time.sleep(0.15)
+    remove_loose_blobs(jobs, blobs)
+    assert [is_kept(blobs, sha256) for sha256 in (shared, alone, orphan)] == [True, False, False]
+    succeed(jobs, claim(jobs, keeper))
+    time.sleep(0.15)
+    remove_loose_blobs(jobs, blobs)
+    assert is_kept(blobs, shared)
+
+
+def test_a_server_that_is_away_is_said_so_within_seconds(tmp_path: Path) -> None:
+    settings = Settings(redis_url=f"unix://{tmp_path}/nobody.sock", data_dir=tmp_path)
+    jobs, queue = JobStore(connect_redis(settings), settings), JobQueue(make_celery_app(settings))
+    job = Job(id=new_job_id(), parameters=DenoiseParameters(), input=RESULT)
+    started = time.monotonic()
+    for ask in (lambda: jobs.get(job.id), jobs.count_queued, lambda: jobs.create(job), lambda: queue.publish(job)):
+        with pytest.raises(BrokerUnavailableError):
+            ask()
+    assert time.monotonic() - started < 15

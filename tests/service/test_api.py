@@ -1,0 +1,201 @@
+"""The API without a Redis, a worker or a socket: what it refuses, and how it says so."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+
+from service.api.app import create_app
+from service.api.routes.denoise import Preference, parse_prefer
+from service.api.routes.jobs import matches_etag
+from service.settings import Settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from fastapi import FastAPI
+
+JOB_ID = "0" * 32
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(data_dir=tmp_path, redis_url=f"unix://{tmp_path}/nobody.sock", max_upload_bytes=1000)
+
+
+@pytest.fixture
+def app(settings: Settings) -> FastAPI:
+    return create_app(settings)
+
+
+def ask(app: FastAPI, method: str, path: str, **options: Any) -> httpx.Response:
+    """One request, answered within this process."""
+
+    async def send() -> httpx.Response:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            return await client.request(method, path, **options)
+
+    return asyncio.run(send())
+
+
+def check_problem(response: httpx.Response, status: int, code: str) -> None:
+    """Every error answer has this form."""
+    assert response.headers["content-type"] == "application/problem+json"
+    body = response.json()
+    assert (response.status_code, body["status"], body["code"]) == (status, status, code)
+    assert body["detail"]
+    assert body["title"]
+
+
+def test_it_lives_without_a_redis_but_is_not_ready(app: FastAPI) -> None:
+    assert ask(app, "GET", "/health/live").json() == {"status": "alive", "checks": {}}
+    response = ask(app, "GET", "/health/ready")
+    check_problem(response, 503, "not_ready")
+    assert response.json()["checks"]["storage"] == "ok"
+    assert response.json()["checks"]["redis"] != "ok"
+    assert response.headers["retry-after"] == "5"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "code"),
+    [
+        ("GET", "/nowhere", 404, "not_found"),
+        ("GET", "/web/nothing.js", 404, "not_found"),
+        ("PUT", "/denoise", 405, "method_not_allowed"),
+        ("GET", "/jobs/not-an-id", 422, "invalid_request"),
+        ("GET", f"/jobs/{JOB_ID}", 503, "broker_unavailable"),
+        ("DELETE", f"/jobs/{JOB_ID}", 503, "broker_unavailable"),
+        ("GET", f"/jobs/{JOB_ID}/result", 503, "broker_unavailable"),
+        ("GET", f"/jobs/{JOB_ID}/events", 503, "broker_unavailable"),
+        ("POST", "/denoise", 503, "broker_unavailable"),
+        ("POST", "/denoise?strength=2", 422, "invalid_request"),
+        ("POST", "/denoise?noise=much", 422, "invalid_request"),
+        ("POST", "/denoise?strenght=1", 422, "invalid_request"),
+        ("POST", "/denoise?model=../secret", 422, "invalid_request"),
+    ],
+)
+def test_every_error_is_a_problem(app: FastAPI, method: str, path: str, status: int, code: str) -> None:
+    check_problem(ask(app, method, path), status, code)
+
+
+def test_a_refusal_names_the_parameter(app: FastAPI) -> None:
+    assert "query.strength" in ask(app, "POST", "/denoise?strength=2").json()["detail"]
+
+
+def test_an_unexpected_error_shows_nothing_of_the_inside(app: FastAPI) -> None:
+    @app.get("/broken")
+    def fail() -> None:
+        raise RuntimeError("a secret")
+
+    response = ask(app, "GET", "/broken")
+    check_problem(response, 500, "internal_error")
+    assert "secret" not in response.text
+
+
+def test_nothing_is_stored_while_redis_is_away(app: FastAPI, tmp_path: Path) -> None:
+    response = ask(app, "POST", "/denoise", content=b"II*\0")
+    check_problem(response, 503, "broker_unavailable")
+    assert response.headers["retry-after"] == "5"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_the_page_is_served_under_a_strict_policy(app: FastAPI) -> None:
+    page = ask(app, "GET", "/")
+    assert page.headers["content-type"].startswith("text/html")
+    assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "unsafe" not in page.headers["content-security-policy"]
+    for address in ("/web/page.js", "/web/style.css", "/web/icon.svg"):
+        assert f'"{address}"' in page.text
+        assert ask(app, "GET", address).status_code == 200
+
+
+def test_metrics_count_by_route_and_not_by_address(app: FastAPI) -> None:
+    ask(app, "GET", f"/jobs/{JOB_ID}")
+    text = ask(app, "GET", "/metrics").text
+    assert 'photosite_http_requests_total{code="503",method="GET",route="/jobs/{job_id}"} 1.0' in text
+    assert JOB_ID not in text
+    assert "photosite_queue_depth" not in text, "without a Redis there is no depth to tell"
+
+
+def test_refusals_are_counted_by_their_code(app: FastAPI) -> None:
+    ask(app, "POST", "/denoise", content=b"")
+    text = ask(app, "GET", "/metrics").text
+    assert 'photosite_rejected_total{reason="broker_unavailable"} 1.0' in text
+
+
+def test_openapi_declares_body_answers_and_problems(app: FastAPI) -> None:
+    denoise = ask(app, "GET", "/openapi.json").json()["paths"]["/denoise"]["post"]
+    assert {"multipart/form-data", "image/x-adobe-dng"} <= set(denoise["requestBody"]["content"])
+    assert {"200", "202", "409", "413", "415", "422", "503"} <= set(denoise["responses"])
+    assert "application/problem+json" in denoise["responses"]["422"]["content"]
+    assert {"model", "strength", "noise", "precision", "force"} <= {field["name"] for field in denoise["parameters"]}
+
+
+def test_every_declared_error_is_a_problem(app: FastAPI) -> None:
+    for path, methods in ask(app, "GET", "/openapi.json").json()["paths"].items():
+        for method, operation in methods.items():
+            for status, response in operation["responses"].items():
+                if status >= "400":
+                    assert list(response["content"]) == ["application/problem+json"], f"{method} {path} {status}"
+
+
+@pytest.mark.parametrize(
+    ("header", "wait_s", "applied"),
+    [
+        ("", 30, ""),
+        ("wait=5", 5, "wait=5"),
+        ("respond-async, wait=5", 0, "respond-async"),
+        ("handling=lenient, Wait = 7", 7, "wait=7"),
+        ("wait=100000", 120, "wait=120"),
+        ("wait=soon", 30, ""),
+        ("wait=-1", 30, ""),
+        ("wait=0", 0, "wait=0"),
+    ],
+)
+def test_prefer_is_read_as_rfc_7240_has_it(settings: Settings, header: str, wait_s: float, applied: str) -> None:
+    assert parse_prefer(header, settings) == Preference(wait_s, applied)
+
+
+@pytest.mark.parametrize(
+    ("header", "matches"),
+    [
+        ("", False),
+        ('"abc"', True),
+        ('W/"abc"', True),
+        ('"x", "abc"', True),
+        ("*", True),
+        ("abc", False),
+        ('"ab"', False),
+    ],
+)
+def test_etags_are_compared_weakly(header: str, matches: bool) -> None:
+    assert matches_etag(header, "abc") is matches
+
+
+def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:
+    """The request never ends: only our own timeout can end it."""
+    from starlette.requests import Request
+
+    from service.api.uploads import receive_upload
+    from service.errors import UploadTimeoutError
+    from service.storage import LocalBlobStore
+
+    settings = Settings(data_dir=tmp_path, upload_idle_timeout_s=0.05)
+    blobs = LocalBlobStore(tmp_path, lambda _sha256: None)
+    messages = [{"type": "http.request", "body": b"II*\0", "more_body": True}]
+
+    async def receive() -> Any:
+        return messages.pop() if messages else await asyncio.Event().wait()
+
+    async def upload() -> None:
+        request = Request({"type": "http", "headers": [], "method": "POST"}, receive)
+        async with receive_upload(request, blobs, settings):
+            pytest.fail("an upload that never ended was taken")
+
+    with pytest.raises(UploadTimeoutError):
+        asyncio.run(upload())
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []

@@ -1,0 +1,81 @@
+"""The command line's exit codes, and how little it loads before it knows what to do."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from service import cli
+from service.cli import exit_code, main
+from training.errors import AlreadyDenoisedError, ConfigError, ModelError, PhotositeError, UnreadableRawError
+
+if TYPE_CHECKING:
+    import argparse
+    from pathlib import Path
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UnreadableRawError("cut off"), 3),
+        (AlreadyDenoisedError("already"), 3),
+        (ConfigError("bad"), 2),
+        (ModelError("damaged"), 1),
+        (PhotositeError("other"), 1),
+    ],
+)
+def test_exit_codes_say_whose_fault_it_is(error: PhotositeError, code: int) -> None:
+    assert exit_code(error) == code
+
+
+def run_raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Run a command that raises."""
+
+    def fail(_arguments: argparse.Namespace) -> int:
+        raise error
+
+    monkeypatch.setattr(cli.serving, "run_api", fail)
+    return main(["api"])
+
+
+def test_an_error_is_one_line_with_its_code(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_raising(ConfigError("PHOTOSITE_X: bad"), monkeypatch) == 2
+    assert capsys.readouterr().err == "photosite: invalid_configuration: PHOTOSITE_X: bad\n"
+
+
+def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run_raising(KeyboardInterrupt(), monkeypatch) == 130
+
+
+def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["no-such-command"])
+    assert caught.value.code == 2
+    assert "no-such-command" in capsys.readouterr().err
+
+
+def test_a_bad_setting_is_2_and_names_its_variable(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PHOTOSITE_LEASE_S", "-1")
+    assert main(["worker"]) == 2
+    assert "PHOTOSITE_LEASE_S" in capsys.readouterr().err
+
+
+def test_serve_refuses_a_port_in_use_with_one_line(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(tmp_path)]
+        run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert run.returncode == 2
+    assert (
+        run.stderr
+        == f"photosite: invalid_configuration: port {port} on 127.0.0.1 is in use; choose another with --port\n"
+    )
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,35 @@
+"""Log lines: readable by people, or by programs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from service.logs import JsonFormatter, TextFormatter
+
+
+def make_record(*, failing: bool = False) -> logging.LogRecord:
+    """A record, with a traceback if `failing`."""
+    trouble = None
+    try:
+        int("why" if failing else "1")
+    except ValueError:
+        trouble = sys.exc_info()
+    return logging.LogRecord("service.jobs", logging.WARNING, "x.py", 1, "job %s:\n%s", ("1", "Grüße"), trouble)
+
+
+def test_a_record_is_one_line_of_json() -> None:
+    line = JsonFormatter().format(make_record())
+    assert "\n" not in line
+    fields = json.loads(line)
+    assert (fields["level"], fields["logger"], fields["message"]) == ("WARNING", "service.jobs", "job 1:\nGrüße")
+
+
+def test_json_keeps_the_traceback() -> None:
+    fields = json.loads(JsonFormatter().format(make_record(failing=True)))
+    assert "ValueError: invalid literal" in fields["exception"]
+
+
+def test_text_says_level_and_source() -> None:
+    assert TextFormatter().format(make_record()).endswith("WARNING service.jobs: job 1:\nGrüße")

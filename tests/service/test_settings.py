@@ -1,0 +1,55 @@
+"""Settings: read once, checked at the start, all of them documented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from service.settings import Settings, load_settings
+from training.errors import ConfigError
+
+README = Path(__file__).resolve().parents[2] / "service" / "README.md"
+
+
+def test_the_environment_sets_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOSITE_LEASE_S", "7.5")
+    assert load_settings().lease_s == 7.5
+
+
+def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("PHOTOSITE_DATA_DIR", "/elsewhere")
+    assert load_settings(data_dir=tmp_path).data_dir == tmp_path
+    assert load_settings(data_dir=None).data_dir == Path("/elsewhere")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PHOTOSITE_MAX_UPLOAD_BYTES", "0"),
+        ("PHOTOSITE_LEASE_S", "soon"),
+        ("PHOTOSITE_REDIS_URL", "http://localhost"),
+        ("PHOTOSITE_DEVICE", "abacus"),
+        ("PHOTOSITE_WORKER_METRICS_PORT", "65536"),
+    ],
+)
+def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ConfigError, match=variable) as caught:
+        load_settings()
+    assert value in caught.value.message
+
+
+def test_only_a_server_address_that_was_given_counts_as_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "redis_url" not in load_settings().model_fields_set
+    monkeypatch.setenv("PHOTOSITE_REDIS_URL", "redis://127.0.0.1:6379/0")
+    assert "redis_url" in load_settings().model_fields_set
+
+
+@pytest.mark.parametrize("name", sorted(Settings.model_fields))
+def test_the_readme_describes_every_setting(name: str) -> None:
+    field = Settings.model_fields[name]
+    assert f"| `PHOTOSITE_{name.upper()}` | " in README.read_text(encoding="utf-8")
+    assert " ".join((field.description or "?").split()) in README.read_text(encoding="utf-8")
+    if isinstance(field.default, int | float | str):
+        assert f"| `PHOTOSITE_{name.upper()}` | `{field.default}` |" in README.read_text(encoding="utf-8")

@@ -1,0 +1,102 @@
+"""Starts `photosite serve` as users do, and looks at its processes and its folder from outside.
+
+In the flow of the tests: **RunningService** → HTTP.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import httpx
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+IMPATIENT = {
+    "PHOTOSITE_LEASE_S": "2",
+    "PHOTOSITE_LEASE_RENEWAL_S": "0.5",
+    "PHOTOSITE_SWEEP_INTERVAL_S": "0.3",
+    "PHOTOSITE_REPUBLISH_AFTER_S": "2",
+    "PHOTOSITE_BLOB_GRACE_S": "1",
+    "PHOTOSITE_DEVICE": "cpu",
+}
+"""Settings that let a test see within seconds what takes longer in service."""
+START_TIMEOUT_S = 90
+
+
+@dataclass(frozen=True, slots=True)
+class RunningService:
+    """A service that answers."""
+
+    process: subprocess.Popen[str]
+    client: httpx.Client
+    data_dir: Path
+
+    def family(self) -> dict[int, str]:
+        """The command lines of all its processes."""
+        return descendants(self.process.pid)
+
+    def blobs(self) -> set[str]:
+        """The digests of all blobs, and the names of unfinished files."""
+        return {path.name for path in (self.data_dir / "blobs").rglob("*") if path.is_file()}
+
+    def job(self, job_id: str) -> dict[str, object]:
+        """A job as the API shows it."""
+        shown: dict[str, object] = self.client.get(f"/jobs/{job_id}").raise_for_status().json()
+        return shown
+
+    def wait_for_state(self, job_id: str, *states: str, timeout_s: float = 120) -> dict[str, object]:
+        """Wait until a job is in one of these states."""
+        wait_until(lambda: self.job(job_id)["state"] in states, timeout_s)
+        return self.job(job_id)
+
+
+@contextmanager
+def serve(data_dir: Path, **settings: str) -> Iterator[RunningService]:
+    """Run the service on any free port; kills it at the end if it still runs."""
+    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)]
+    environment = {**os.environ, **IMPATIENT, **settings}
+    log = (data_dir.parent / f"{data_dir.name}.log").open("a", encoding="utf-8")
+    with log, subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+        try:
+            with httpx.Client(base_url=_address(process), timeout=150, trust_env=False) as client:
+                yield RunningService(process, client, data_dir)
+        finally:
+            process.kill()
+
+
+def _address(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    for line in process.stdout:
+        found = re.search(r"http://\S+", line)
+        if found:
+            return found[0]
+    message = f"the service ended with status {process.wait()}"
+    raise AssertionError(message)
+
+
+def descendants(pid: int) -> dict[int, str]:
+    """A process and all that it started, by id, with their command lines."""
+    lines = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    table = [line.split(None, 2) for line in lines.splitlines()]
+    found = {pid: ""}
+    for child, parent, *arguments in sorted(table, key=lambda row: int(row[0])):
+        if int(parent) in found:
+            found[int(child)] = " ".join(arguments)
+    return found
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 30) -> None:
+    """Wait for something to become true."""
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline, "waited in vain"
+        time.sleep(0.05)
