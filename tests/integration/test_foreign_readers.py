@@ -16,14 +16,14 @@ import numpy as np
 import pytest
 import tifffile
 from dng_factory import LAYOUTS, make_dng, sample_mosaic
+from rewriting import changes
 
 from training.noise import NoiseModel
 from training.raw import tags
 from training.raw.bayer import CFA_PATTERNS
 from training.raw.dng import read_raw
-from training.raw.rewrite import DngChanges, write_dng
+from training.raw.rewrite import write_dng
 from training.raw.tiff import open_tiff
-from training.raw.xmp import Mark
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,19 +31,13 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.raw.rewrite import DngChanges
+
     Program = Callable[[str], str]
 
 pytestmark = pytest.mark.integration
 
 REAL = ["canon-kiss-x4-rggb-14bit-packed.dng", "gopro-fusion-rggb-14bit.dng"]
-MARK = Mark(
-    model="photosite 1",
-    model_digest="0123abcd",
-    strength="1",
-    noise_model="0.001 1e-06",
-    noise_source="file",
-    software="Photosite 0.1.0",
-)
 CHANGED_STORAGE = {
     "Compression", "BitsPerSample", "StripOffsets", "StripByteCounts", "RowsPerStrip",
     "TileWidth", "TileLength", "TileOffsets", "TileByteCounts",
@@ -53,12 +47,9 @@ CHANGED_IFD0 = {"NewRawImageDigest", "RawDataUniqueID", "SubIFD"}
 """All that may differ, besides our own XMP properties: the list that the documentation promises."""
 
 
-def changes(shift: int = 0) -> DngChanges:
+def full(shift: int = 0) -> DngChanges:
     """What a full denoising writes."""
-    left = NoiseModel.uniform(shot_noise=1e-6, read_noise=1e-9)
-    return DngChanges(
-        precision_shift=shift, noise_profile=left, noise_reduction_applied=1.0, unique_id=bytes(range(16)), mark=MARK
-    )
+    return changes(noise_profile=NoiseModel.uniform(shot_noise=1e-6, read_noise=1e-9), precision_shift=shift)
 
 
 def run(*command: str | Path) -> bytes:
@@ -128,7 +119,7 @@ def test_dcraw_and_libraw_read_the_new_mosaic(
         active_area=(5, 7, 300, 331), black_level=500, white_level=16000,
     )  # fmt: skip
     target, wanted = tmp_path / "target.dng", mosaic[::-1, ::-1].copy()
-    write_dng(source, target, wanted, changes())
+    write_dng(source, target, wanted, full())
     np.testing.assert_array_equal(dcraw_mosaic(program, target), wanted[5:300, 7:331])
     np.testing.assert_array_equal(libraw_mosaic(program, target), wanted)
 
@@ -140,7 +131,7 @@ def test_dcraw_and_libraw_read_every_size_and_depth(
 ) -> None:
     noise = np.random.default_rng(bits).integers(0, 1 << bits, shape).astype(np.uint16)
     source = make_dng(tmp_path / "source.dng", sample_mosaic(*shape, bits=bits), bits=bits)
-    write_dng(source, source, noise, changes())
+    write_dng(source, source, noise, full())
     np.testing.assert_array_equal(dcraw_mosaic(program, source), noise)
     np.testing.assert_array_equal(libraw_mosaic(program, source), noise)
 
@@ -152,7 +143,7 @@ def test_dcraw_and_libraw_read_scaled_numbers_of_a_linearised_file(tmp_path: Pat
         white_level=3664,
     )  # fmt: skip
     wanted = read_raw(source).mosaic << 3
-    write_dng(source, source, wanted, changes(shift=3))
+    write_dng(source, source, wanted, full(3))
     np.testing.assert_array_equal(dcraw_mosaic(program, source), wanted)
     np.testing.assert_array_equal(libraw_mosaic(program, source), wanted)
 
@@ -172,7 +163,7 @@ def test_exiftool_finds_only_the_documented_changes(
             b"</x:xmpmeta>",
     )  # fmt: skip
     target = tmp_path / "target.dng"
-    write_dng(source, target, mosaic[::-1, ::-1].copy(), changes())
+    write_dng(source, target, mosaic[::-1, ::-1].copy(), full())
     differing = differing_tags(program, source, target)
     raw_directory = "SubIFD" if sub_ifd else "IFD0"
     assert {name for name in differing if not allowed(name, raw_directory)} == set()
@@ -185,7 +176,7 @@ def test_exiftool_finds_only_the_documented_changes(
 def test_real_file_keeps_its_mosaic_and_tags(tmp_path: Path, program: Program, shared_data: Path, name: str) -> None:
     source, target = shared_data / "raw" / name, tmp_path / "target.dng"
     raw = read_raw(source)
-    write_dng(source, target, raw.mosaic, changes())
+    write_dng(source, target, raw.mosaic, full())
     np.testing.assert_array_equal(read_raw(target).mosaic, raw.mosaic)
     np.testing.assert_array_equal(dcraw_mosaic(program, target), raw.active_mosaic)
     np.testing.assert_array_equal(libraw_mosaic(program, target), raw.mosaic)
@@ -200,7 +191,7 @@ def test_adobes_sdk_finds_no_fault_with_a_real_file(
     dngpy = pytest.importorskip("dngpy._native", reason="Adobe's DNG SDK (dngpy) is not installed")
     source, target, saved = shared_data / "raw" / name, tmp_path / "target.dng", tmp_path / "saved.dng"
     mosaic = read_raw(source).mosaic
-    write_dng(source, target, mosaic, changes())
+    write_dng(source, target, mosaic, full())
     opened = dngpy.Dng(str(target))
     np.testing.assert_array_equal(np.asarray(opened._get_pixels()).reshape(mosaic.shape), mosaic)
     opened._save(str(saved))
@@ -217,7 +208,7 @@ def digest_of(path: Path) -> bytes:
 
 def test_exiv2_reads_our_mark_beside_what_was_there(tmp_path: Path, program: Program, shared_data: Path) -> None:
     source, target = shared_data / "raw" / REAL[1], tmp_path / "target.dng"
-    write_dng(source, target, read_raw(source).mosaic, changes())
+    write_dng(source, target, read_raw(source).mosaic, full())
     before = run(program("exiv2"), "-PXkv", source).decode().splitlines()
     after = run(program("exiv2"), "-PXkv", target).decode().splitlines()
     assert before
@@ -253,7 +244,7 @@ def test_editor_shows_the_same_picture(
 ) -> None:
     source, target = tmp_path / "source.dng", tmp_path / "target.dng"
     source.write_bytes((shared_data / "raw" / name).read_bytes())
-    write_dng(source, target, read_raw(source).mosaic, changes())
+    write_dng(source, target, read_raw(source).mosaic, full())
     before, after = (picture(program, path).astype(np.int32) for path in (source, target))
     assert before.std() > 1000, "a black or grey picture would prove nothing"
     np.testing.assert_array_equal(after, before)
@@ -268,7 +259,7 @@ def test_editor_shows_the_same_picture_whatever_the_precision(
     mosaic = sample_mosaic(600, 901, bits=10)
     source, target = tmp_path / "source.dng", tmp_path / "target.dng"
     make_dng(source, mosaic, bits=10, black_level=64, white_level=1000, layout="ljpeg-tiles", byte_order=">")
-    write_dng(source, target, mosaic << shift, changes(shift=shift))
+    write_dng(source, target, mosaic << shift, full(shift))
     before, after = (picture(program, path).astype(np.int32) for path in (source, target))
     assert before.std() > 1000
     assert np.abs(after - before).max() <= 2  # of 65535: floating-point numbers of another size are rounded

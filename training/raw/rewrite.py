@@ -75,8 +75,8 @@ class DngChanges:
 
     def __post_init__(self) -> None:
         """Reject what the tags cannot hold."""
-        if not 0 <= self.precision_shift <= 8:
-            raise ValueError(f"got a precision shift of {self.precision_shift}, wanted 0 to 8")
+        if not 0 <= self.precision_shift <= 15:
+            raise ValueError(f"got a precision shift of {self.precision_shift}, wanted 0 to 15")
         if not 0 <= self.noise_reduction_applied <= 1:
             raise ValueError(f"got a noise reduction of {self.noise_reduction_applied}, wanted 0 to 1")
         if len(self.unique_id) != 16:
