@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import training
 from service.commands import denoise, inspect, models, serving
-from training.errors import ConfigError, PhotositeError, RawError
+from training.errors import ConfigError, ModelError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +41,7 @@ def exit_code(error: PhotositeError) -> int:
     """The exit code of an error."""
     if isinstance(error, RawError):
         return EXIT_INPUT
-    return EXIT_USAGE if isinstance(error, ConfigError) else EXIT_ERROR
+    return EXIT_USAGE if isinstance(error, ConfigError | ModelError) else EXIT_ERROR
 
 
 def main(argv: Sequence[str] | None = None) -> int:

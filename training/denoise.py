@@ -293,7 +293,7 @@ def stays_clipped(raw: RawImage, signal: NDArray[np.float32], noise: NoiseModel)
 def _changes(source: Path, engine: Engine, options: DenoiseOptions, choice: NoiseChoice, shift: int) -> DngChanges:
     """What the output's tags say; decided by input, model and options alone."""
     manifest = engine.manifest
-    left = max(1 - options.strength, error_ratio(manifest.error_ratios, choice.model))
+    left = max(1 - options.strength, error_ratio(manifest.error_ratios, float(np.mean(choice.model.shot_noise))))
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     chosen = {**asdict(options), "input": digest, "model": manifest.weights_sha256}
@@ -314,17 +314,16 @@ def _changes(source: Path, engine: Engine, options: DenoiseOptions, choice: Nois
     )
 
 
-def error_ratio(table: list[list[float]], noise: NoiseModel) -> float:
-    """The share of the noise's standard deviation that the model leaves at this noise, from its manifest.
+def error_ratio(table: list[list[float]], shot_noise: float) -> float:
+    """The share of the noise's standard deviation that the model leaves at this shot noise, from its manifest.
 
-    >>> error_ratio([[1e-4, 0.8], [1e-2, 0.4]], NoiseModel.uniform(shot_noise=1e-3, read_noise=1e-6))
+    >>> error_ratio([[1e-4, 0.8], [1e-2, 0.4]], 1e-3)
     0.6
     """
     if not table:
         return 1.0
-    shot, ratio = np.array(table).T
-    wanted = max(float(np.mean(noise.shot_noise)), 1e-12)
-    return round(float(np.interp(np.log(wanted), np.log(shot), ratio)), 4)
+    levels, ratios = np.array(table).T
+    return round(float(np.interp(np.log(max(shot_noise, 1e-12)), np.log(levels), ratios)), 4)
 
 
 class _Clock:

@@ -192,7 +192,7 @@ def typical_read_noise(shot_noise: float) -> float:
     """The read noise that usually comes with a shot noise, both variances.
 
     >>> round(typical_read_noise(1e-3) * 1e6, 3)
-    0.957
+    0.958
     """
     return float(np.exp(_READ_SLOPE * np.log(shot_noise) + _READ_OFFSET))
 
