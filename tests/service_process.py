@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+MAX_UPLOAD_BYTES = 40 * 1024 * 1024
 IMPATIENT = {
+    "PHOTOSITE_MAX_UPLOAD_BYTES": str(MAX_UPLOAD_BYTES),
     "PHOTOSITE_LEASE_S": "2",
     "PHOTOSITE_LEASE_RENEWAL_S": "0.5",
     "PHOTOSITE_SWEEP_INTERVAL_S": "0.3",
