@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
-from dng_factory import fix_bad_pixels_list, make_dng, opcode_list, sample_mosaic
+from dng_factory import LAYOUTS, fix_bad_pixels_list, make_dng, opcode_list, sample_mosaic
 from engines import KnownEngine, half
 
 from training.denoise import DenoiseOptions, denoise_file, denoise_packed, error_ratio, run_tiled
@@ -18,6 +18,8 @@ from training.raw.levels import normalise
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from dng_factory import Layout
 
     from training.raw.bayer import CfaPattern
 
@@ -66,13 +68,34 @@ def test_strength_blends_between_input_and_output(tmp_path: Path) -> None:
     np.testing.assert_allclose(blended, packed * 0.875, rtol=1e-6)
 
 
-def test_strength_0_gives_the_input_back_without_running_the_network(tmp_path: Path) -> None:
-    mosaic = sample_mosaic(80, 90, bits=10)
-    source = make_dng(tmp_path / "in.dng", mosaic, bits=10, noise_profile=(1e-4, 1e-7))
+@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strength_0_gives_the_mosaic_back_bit_for_bit(
+    tmp_path: Path, layout: Layout, bits: int, cfa_pattern: CfaPattern
+) -> None:
+    mosaic = sample_mosaic(131, 150, bits=bits)
+    options: dict[str, Any] = {"cfa_pattern": cfa_pattern, "bits": bits, "layout": layout}
+    source = make_dng(tmp_path / "in.dng", mosaic, noise_profile=(1e-4, 1e-7), active_area=(3, 5, 130, 149), **options)
     engine = KnownEngine(half)
     report = denoise_file(source, tmp_path / "out.dng", engine=engine, options=DenoiseOptions(strength=0))
     np.testing.assert_array_equal(read_raw(tmp_path / "out.dng").mosaic, mosaic)
     assert (report.precision_shift, engine.noises) == (0, [])
+
+
+@pytest.mark.parametrize("byte_order", ["<", ">"])
+@pytest.mark.parametrize("sub_ifd", [False, True])
+def test_strength_0_gives_a_linearised_mosaic_back_bit_for_bit(
+    tmp_path: Path, byte_order: Literal["<", ">"], sub_ifd: bool
+) -> None:
+    stored = sample_mosaic(80, 96, bits=8)
+    curve = [round(16000 * (code / 255) ** 2) for code in range(256)]
+    source = make_dng(
+        tmp_path / "in.dng", stored, bits=8, linearization_table=curve, byte_order=byte_order, sub_ifd=sub_ifd,
+        white_level=16000, noise_profile=(1e-4, 1e-7),
+    )  # fmt: skip
+    denoise_file(source, tmp_path / "out.dng", engine=KnownEngine(half), options=DenoiseOptions(strength=0))
+    np.testing.assert_array_equal(read_raw(tmp_path / "out.dng").mosaic, np.array(curve, dtype=np.uint16)[stored])
 
 
 def test_two_runs_give_byte_equal_files(tmp_path: Path) -> None:
