@@ -303,14 +303,19 @@ def _changes(source: Path, engine: Engine, options: DenoiseOptions, choice: Nois
         noise_profile=choice.model.scaled(left**2),
         noise_reduction_applied=options.strength,
         unique_id=unique_id,
-        mark=Mark(
-            model=manifest.reference,
-            model_digest=manifest.weights_sha256,
-            strength=f"{options.strength:g}",
-            noise_model=" ".join(f"{value:.6g}" for value in choice.model.to_profile()),
-            noise_source=choice.source,
-            software=f"Photosite {__version__}",
-        ),
+        mark=_mark(engine, options, choice) if options.strength else None,
+    )
+
+
+def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice) -> Mark:
+    """How the file was denoised, for its XMP packet."""
+    return Mark(
+        model=engine.manifest.reference,
+        model_digest=engine.manifest.weights_sha256,
+        strength=f"{options.strength:g}",
+        noise_model=" ".join(f"{value:.6g}" for value in choice.model.to_profile()),
+        noise_source=choice.source,
+        software=f"Photosite {__version__}",
     )
 
 

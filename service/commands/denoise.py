@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
-from service.commands.results import EXIT_INPUT, EXIT_PARTLY, FileResult, models_folder, print_failure
+from service.commands.models import installed_models
+from service.commands.results import EXIT_INPUT, EXIT_PARTLY, FileResult, print_failure
 from training.errors import ConfigError, RawError
 from training.noise import NoiseModel
 
@@ -124,12 +125,11 @@ class _Batch:
         """Check the options, then load the model."""
         from training.denoise import DenoiseOptions  # noqa: PLC0415  (importing torch takes a second)
         from training.engines import load_engine  # noqa: PLC0415
-        from training.registry import default_registry  # noqa: PLC0415
 
         options = DenoiseOptions(
             strength=arguments.strength, noise=arguments.noise, precision=arguments.precision, force=arguments.force
         )
-        reference = default_registry(models_folder()).resolve(arguments.model)
+        reference = installed_models().resolve(arguments.model)
         return cls(load_engine(reference, arguments.device), options, arguments.json)
 
     def denoise(self, file: Path, target: Path) -> FileResult:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from service.commands.results import models_folder
-
 if TYPE_CHECKING:
     import argparse
 
@@ -25,15 +23,17 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     show.set_defaults(run=run_show)
 
 
-def _registry() -> Registry:
+def installed_models() -> Registry:
+    """The models of the package, and those published on this machine."""
+    from service.settings import load_settings  # noqa: PLC0415  (pydantic, which `--help` does not need)
     from training.registry import default_registry  # noqa: PLC0415
 
-    return default_registry(models_folder())
+    return default_registry(load_settings().all_models_dir)
 
 
 def run_list(arguments: argparse.Namespace) -> int:
     """Print a line a model; `*` marks the default."""
-    registry = _registry()
+    registry = installed_models()
     default = str(registry.resolve())
     for manifest in registry.list():
         is_default = manifest.reference == default
@@ -46,5 +46,5 @@ def run_list(arguments: argparse.Namespace) -> int:
 
 def run_show(arguments: argparse.Namespace) -> int:
     """Print a manifest as it is stored."""
-    print(_registry().resolve(arguments.model).manifest().to_json(), end="")
+    print(installed_models().resolve(arguments.model).manifest().to_json(), end="")
     return 0

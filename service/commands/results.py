@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from training.errors import PhotositeError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 EXIT_INPUT, EXIT_PARTLY = 3, 4
 
@@ -36,9 +37,3 @@ def print_failure(file: Path, error: PhotositeError | OSError) -> FileResult:
     reason = error.message if isinstance(error, PhotositeError) else f"{error.strerror or error}"
     print(f"photosite: {file}: {code}: {reason}", file=sys.stderr)
     return FileResult(file, error={"code": code, "message": reason})
-
-
-def models_folder() -> Path | None:
-    """The folder of models published on this machine, None where PHOTOSITE_DATA_DIR does not name one."""
-    data_dir = os.environ.get("PHOTOSITE_DATA_DIR")
-    return Path(data_dir) / "models" if data_dir else None

@@ -81,6 +81,7 @@ def test_strength_0_gives_the_mosaic_back_bit_for_bit(
     report = denoise_file(source, tmp_path / "out.dng", engine=engine, options=DenoiseOptions(strength=0))
     np.testing.assert_array_equal(read_raw(tmp_path / "out.dng").mosaic, mosaic)
     assert (report.precision_shift, engine.noises) == (0, [])
+    assert not read_metadata(tmp_path / "out.dng").denoised_by
 
 
 @pytest.mark.parametrize("byte_order", ["<", ">"])

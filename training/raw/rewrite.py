@@ -70,8 +70,8 @@ class DngChanges:
     """0 none … 1 as much as anybody should want."""
     unique_id: bytes
     """RawDataUniqueID: 16 bytes that stand for input, model and options."""
-    mark: Mark
-    """What the XMP packet says about it."""
+    mark: Mark | None
+    """What the XMP packet says about it, None to say nothing: nothing was denoised."""
 
     def __post_init__(self) -> None:
         """Reject what the tags cannot hold."""
@@ -229,6 +229,8 @@ def _ifd0_fields(tiff: TiffFile, digest: bytes, changes: DngChanges) -> list[Fie
         Field(tags.NEW_RAW_IMAGE_DIGEST, types.BYTE, digest),
         Field(tags.RAW_DATA_UNIQUE_ID, types.BYTE, changes.unique_id),
     ]
+    if changes.mark is None:
+        return fields
     entry = tiff.chain[0].entries.get(tags.XMP)
     packet = tiff.value_bytes(entry) if entry else b""
     marked = mark_packet(packet, changes.mark)
