@@ -40,21 +40,21 @@ RATIO_LEVELS = (1e-5, 2e-5, 2e-4, 5e-4, 2e-3, 8e-3, 1.2e-2)
 
 
 def publish(
-    run: Path, registry: Path, pictures: Path, *, name: str, version: str, description: str, training_data: str
+    run: Path, registry: Path, pictures: list[Path], *, name: str, version: str, description: str, training_data: str
 ) -> ModelRef:
     """Measure a run's averaged weights and put them into a registry.
 
     Args:
         run: The run's folder, with its checkpoint.
         registry: The registry's folder; the version must not exist in it yet.
-        pictures: Pictures to judge on; those of the training are left out.
+        pictures: Pictures to judge on, none of them trained on.
         name: The model's name.
         version: Its version.
         description: One sentence about it.
         training_data: What it learned from, and the licence of that.
 
     Raises:
-        ConfigError: The version exists, or there are no pictures.
+        ConfigError: The version exists.
         ModelError: The checkpoint cannot be read.
     """
     target = registry / name / version
@@ -66,7 +66,7 @@ def publish(
         reference.path.mkdir()
         manifest = _first_manifest(run, reference, description, training_data)
         _write_manifest(reference, manifest)
-        _write_manifest(reference, _measure(reference, manifest, held_out_pictures(pictures)))
+        _write_manifest(reference, _measure(reference, manifest, pictures))
         reference.path.rename(target)
     return dataclasses.replace(reference, path=target)
 
@@ -155,6 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--version", required=True, help="its version, which must be new")
     parser.add_argument("--registry", required=True, type=Path, help="folder of the registry")
     parser.add_argument("--pictures", required=True, type=Path, help="folder of pictures to judge on")
+    parser.add_argument("--every", type=int, default=1, help="judge on every n-th picture only")
     parser.add_argument("--description", required=True, help="one sentence about the model")
     parser.add_argument("--training-data", required=True, help="what it learned from, and the licence of that")
     parser.add_argument("--default", action="store_true", help="make it the registry's default model")
@@ -163,7 +164,7 @@ def main(arguments: list[str] | None = None) -> int:
         reference = publish(
             options.run,
             options.registry,
-            options.pictures,
+            held_out_pictures(options.pictures)[:: options.every],
             name=options.name,
             version=options.version,
             description=options.description,
