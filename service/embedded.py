@@ -243,13 +243,14 @@ class Supervisor:
             listener = stack.enter_context(listen(self._host, self._port))
             stack.enter_context(lock_folder(self._settings.data_dir))
             stack.enter_context(_signals())
+            private = private_folder(self._settings.data_dir)
+            stack.callback(shutil.rmtree, private, ignore_errors=True)
             stack.callback(self._stop)
             with suppress(StopRequestedError):
-                self._start(listener)
+                self._start(listener, private)
                 self._watch()
 
-    def _start(self, listener: socket.socket) -> None:
-        private = private_folder(self._settings.data_dir)
+    def _start(self, listener: socket.socket, private: Path) -> None:
         redis_url = self._settings.redis_url
         if "redis_url" not in self._settings.model_fields_set:
             redis_url = f"unix://{private}/redis.sock"
@@ -276,7 +277,7 @@ class Supervisor:
         data_dir.mkdir(mode=0o700, exist_ok=True)
         socket_path.unlink(missing_ok=True)
         server = find_redis_server(self._settings.redis_server)
-        self._add(Part("the Redis server", redis_command(server, socket_path, data_dir)))
+        self._add(Part(f"the Redis server (log: {data_dir}/server.log)", redis_command(server, socket_path, data_dir)))
         self._wait("the Redis server", lambda: _pongs(redis_url))
 
     def _add(self, part: Part) -> None:

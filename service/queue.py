@@ -12,6 +12,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from service.errors import BrokerUnavailableError
 
@@ -61,9 +62,10 @@ class JobQueue:
             BrokerUnavailableError: The queue cannot be reached.
         """
         try:
-            with self._app.connection_for_read() as connection:
-                channel: Any = connection.default_channel  # kombu's types lack its queue_declare
+            # Not `default_channel`: that would try to connect for ever.
+            with self._app.connection_for_read() as connection, connection.channel() as opened:
+                channel: Any = opened  # kombu's types lack its queue_declare
                 # Not passive: with a key prefix, kombu 5.7 looks for the list under its bare name and finds none.
                 return int(channel.queue_declare(queue=queue).message_count)
-        except OperationalError as error:
+        except (OperationalError, RedisError) as error:
             raise BrokerUnavailableError("the queue cannot be reached", detail=str(error)) from error

@@ -19,7 +19,7 @@ from starlette.staticfiles import StaticFiles
 import training
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
-from service.api.middleware import MetricsMiddleware, SecurityHeadersMiddleware
+from service.api.middleware import MetricsMiddleware, ProblemMiddleware, SecurityHeadersMiddleware
 from service.api.routes import denoise, health, jobs, metrics
 from service.settings import Settings, load_settings
 from service.sweeper import sweep
@@ -50,6 +50,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=[
             Middleware(MetricsMiddleware, metrics=services.metrics),
             Middleware(SecurityHeadersMiddleware),
+            Middleware(ProblemMiddleware),
         ],
     )
     app.state.services = services
@@ -84,4 +85,6 @@ async def _sweep_for_ever(services: Services) -> None:
             await run_in_threadpool(sweep, services.jobs, services.queue, services.blobs)
         except PhotositeError as error:
             logger.warning("sweep: %s %s", error.message, error.detail)
+        except Exception:  # without the sweep jobs would be lost: whatever happened, the next one comes
+            logger.exception("sweep: unexpected error")
         await asyncio.sleep(services.settings.sweep_interval_s)

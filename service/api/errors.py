@@ -23,7 +23,12 @@ from training.errors import PhotositeError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499
-_CODES_BY_STATUS = {404: "not_found", 405: "method_not_allowed", 413: "raw_too_large", 422: "invalid_request"}
+_CODES_BY_STATUS = {
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "raw_too_large",
+    416: "range_not_satisfiable",
+}
 
 logger = logging.getLogger(__name__)
 
@@ -74,11 +79,15 @@ def _describe(entry: Mapping[str, Any]) -> str:
     return f"{'.'.join(str(part) for part in where)}: {entry['msg']}"
 
 
+def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer where a library only gives an HTTP status."""
+    code = _CODES_BY_STATUS.get(status, "invalid_request" if status < 500 else "internal_error")
+    return problem(status, code, detail, headers=headers)
+
+
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     known = cast("HTTPException", error)
-    code = _CODES_BY_STATUS.get(known.status_code, "invalid_request" if known.status_code < 500 else "internal_error")
-    detail = f"{request.method} {request.url.path}: {known.detail}"
-    return problem(known.status_code, code, detail, headers=known.headers)
+    return problem_of_status(known.status_code, f"{request.method} {request.url.path}: {known.detail}", known.headers)
 
 
 async def _answer_disconnect(_request: Request, _error: Exception) -> Response:

@@ -1,4 +1,4 @@
-"""Around every request: its metrics, and the headers that keep a browser strict.
+"""Around every request: its metrics, the headers that keep a browser strict, and the one form of an error.
 
 In the flow: uvicorn → **middleware** → routes.
 """
@@ -6,9 +6,12 @@ In the flow: uvicorn → **middleware** → routes.
 from __future__ import annotations
 
 import time
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
-from starlette.datastructures import MutableHeaders
+from starlette.datastructures import Headers, MutableHeaders
+
+from service.api.errors import PROBLEM_MEDIA_TYPE, problem_of_status
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +24,8 @@ DOCS_POLICY = (  # FastAPI's documentation page loads its program from this addr
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
+_KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after"})
+_ERRORS = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
@@ -42,6 +47,34 @@ class SecurityHeadersMiddleware:
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+
+
+class ProblemMiddleware:
+    """Puts a problem in the place of every error that a library answers in its own words (a bad Range, for one)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and replace an error's answer that is no problem."""
+        replaced = False
+
+        async def send_or_replace(message: Message) -> None:
+            nonlocal replaced
+            if message["type"] == "http.response.start" and _is_foreign_error(message):
+                replaced = True
+                status = message["status"]
+                kept = {name: value for name, value in Headers(raw=message["headers"]).items() if name in _KEPT_HEADERS}
+                await problem_of_status(status, HTTPStatus(status).phrase, kept)(scope, receive, send)
+            elif not replaced:
+                await send(message)
+
+        await self._app(scope, receive, send_or_replace if scope["type"] == "http" else send)
+
+
+def _is_foreign_error(message: Message) -> bool:
+    media_type = Headers(raw=message["headers"]).get("content-type")
+    return message["status"] in _ERRORS and media_type != PROBLEM_MEDIA_TYPE
 
 
 class MetricsMiddleware:

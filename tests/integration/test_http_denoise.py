@@ -148,6 +148,11 @@ def test_a_job_can_be_followed_and_its_result_fetched(service: RunningService, r
     assert (again.status_code, again.content) == (304, b"")
     part = service.client.get(f"/jobs/{job_id}/result", headers={"Range": "bytes=100-299"})
     assert (part.status_code, part.content) == (206, expected[100:300])
+    beyond = service.client.get(f"/jobs/{job_id}/result", headers={"Range": "bytes=999999999-"})
+    check_problem(beyond, 416, "range_not_satisfiable")
+    assert beyond.headers["content-range"] == f"bytes */{len(expected)}"
+    nonsense = service.client.get(f"/jobs/{job_id}/result", headers={"Range": "bytes=x-"})
+    check_problem(nonsense, 400, "invalid_request")
 
 
 def test_a_client_that_waits_too_short_gets_the_jobs_address(service: RunningService, raw: Path) -> None:

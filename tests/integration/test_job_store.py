@@ -268,7 +268,13 @@ def test_a_server_that_is_away_is_said_so_within_seconds(tmp_path: Path) -> None
     jobs, queue = JobStore(connect_redis(settings), settings), JobQueue(make_celery_app(settings))
     job = Job(id=new_job_id(), parameters=DenoiseParameters(), input=RESULT)
     started = time.monotonic()
-    for ask in (lambda: jobs.get(job.id), jobs.count_queued, lambda: jobs.create(job), lambda: queue.publish(job)):
+    for ask in (
+        lambda: jobs.get(job.id),
+        jobs.count_queued,
+        lambda: jobs.create(job),
+        lambda: queue.publish(job),
+        lambda: queue.count_messages("denoise"),
+    ):
         with pytest.raises(BrokerUnavailableError):
             ask()
     assert time.monotonic() - started < 15

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
         (UnreadableRawError("cut off"), 3),
         (AlreadyDenoisedError("already"), 3),
         (ConfigError("bad"), 2),
-        (ModelError("damaged"), 1),
+        (ModelError("there is none"), 2),
         (PhotositeError("other"), 1),
     ],
 )

@@ -6,6 +6,7 @@ In the flow: **receive → check → keep → record → publish → wait → an
 import asyncio
 import re
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -17,7 +18,7 @@ from service.api.dependencies import Services, ServicesDependency
 from service.api.errors import declare_problems
 from service.api.routes.jobs import RETRY_AFTER_S, answer_with_result, read_job
 from service.api.uploads import Upload, receive_upload
-from service.errors import InvalidRequestError
+from service.errors import BrokerUnavailableError, InvalidRequestError
 from service.jobs import Job, new_job_id
 from service.schemas import DenoiseParameters, FileSchema, JobSchema
 from service.settings import Settings
@@ -135,9 +136,10 @@ async def wait_until_finished(job: Job, services: Services, wait_s: float) -> Jo
     while (left_s := deadline - time.monotonic()) > 0:
         await asyncio.sleep(min(poll_s, left_s))
         poll_s = min(poll_s * 1.5, LAST_POLL_S)
-        current = await read_job(job.id, services)
-        if current.finished:
-            return current
+        with suppress(BrokerUnavailableError):  # the job is accepted and will be done: no reason to say otherwise
+            current = await read_job(job.id, services)
+            if current.finished:
+                return current
     return None
 
 
