@@ -9,16 +9,17 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 MAX_UPLOAD_BYTES = 40 * 1024 * 1024
 IMPATIENT = {
@@ -41,6 +42,7 @@ class RunningService:
     process: subprocess.Popen[str]
     client: httpx.Client
     data_dir: Path
+    temporary_dir: Path
 
     def family(self) -> dict[int, str]:
         """The command lines of all its processes."""
@@ -65,12 +67,20 @@ class RunningService:
 def serve(data_dir: Path, **settings: str) -> Iterator[RunningService]:
     """Run the service on any free port; kills it at the end if it still runs."""
     command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)]
-    environment = {**os.environ, **IMPATIENT, **settings}
-    log = (data_dir.parent / f"{data_dir.name}.log").open("a", encoding="utf-8")
-    with log, subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process:
+    with (
+        tempfile.TemporaryDirectory(prefix="ps-") as folder,
+        data_dir.with_suffix(".log").open("a", encoding="utf-8") as log,
+        subprocess.Popen(
+            command,
+            env={**os.environ, **IMPATIENT, "TMPDIR": folder, **settings},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
         try:
             with httpx.Client(base_url=_address(process), timeout=150, trust_env=False) as client:
-                yield RunningService(process, client, data_dir)
+                yield RunningService(process, client, data_dir, Path(folder))
         finally:
             process.kill()
 

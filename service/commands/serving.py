@@ -10,6 +10,7 @@ import shutil
 import socket
 import tempfile
 import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ from training.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterator
 
     from service.settings import Settings
 
@@ -92,11 +94,20 @@ def run_api(arguments: argparse.Namespace) -> int:
 def run_worker(arguments: argparse.Namespace) -> int:
     """Work on jobs in this process and its children."""
     settings = _prepare()
-    with tempfile.TemporaryDirectory(prefix="photosite-metrics-") as fallback:
-        metrics_dir = settings.worker_metrics_dir or Path(fallback)
-        shutil.rmtree(metrics_dir, ignore_errors=True)
-        metrics_dir.mkdir(parents=True)
+    with _metrics_folder(settings.worker_metrics_dir) as metrics_dir:
         return _work(settings, arguments.queues.split(","), metrics_dir)
+
+
+@contextmanager
+def _metrics_folder(configured: Path | None) -> Iterator[Path]:
+    """An empty folder for the metric files: the configured one, or one that is gone afterwards."""
+    if configured is None:
+        with tempfile.TemporaryDirectory(prefix="photosite-metrics-") as folder:
+            yield Path(folder)
+    else:
+        shutil.rmtree(configured, ignore_errors=True)
+        configured.mkdir(parents=True)
+        yield configured
 
 
 def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:

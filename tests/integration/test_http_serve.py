@@ -45,11 +45,12 @@ def test_nothing_is_left_running_however_it_ends(
         service.process.send_signal(end)
         assert service.process.wait(30) == (-end if end == signal.SIGKILL else 0)
         wait_until(lambda: not any(alive(pid) for pid in family), 10)
+        assert end == signal.SIGKILL or list(service.temporary_dir.iterdir()) == []
 
 
 def test_an_accepted_job_survives_the_death_of_everything(tmp_path: Path, environment: dict[str, str]) -> None:
     raw = tmp_path / "raw.dng"
-    make_dng(raw, sample_mosaic(1200, 1600), noise_profile=(1e-3, 1e-6))
+    make_dng(raw, sample_mosaic(800, 1200), noise_profile=(1e-3, 1e-6))
     with serve(tmp_path / "data", **environment) as service:
         ids = [
             service.client.post(f"/denoise?model=slow&strength={strength}", content=raw.read_bytes(), headers=ASYNC)
