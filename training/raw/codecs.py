@@ -10,60 +10,21 @@ coded as h×(w/2) with two components, so that each sample is predicted from one
 
 from __future__ import annotations
 
-import struct
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
 
 from training.errors import UnreadableRawError
+from training.raw.jpeg import parse_jpeg_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_SOF3 = 0xC3
-_OTHER_FRAMES = set(range(0xC0, 0xD0)) - {0xC3, 0xC4, 0xC8, 0xCC}
-
-
-class JpegFrame(NamedTuple):
-    """What a lossless JPEG's frame header claims."""
-
-    precision: int
-    height: int
-    width: int
-    components: int
-
-    @property
-    def samples(self) -> int:
-        """Numbers that decoding will give."""
-        return self.height * self.width * self.components
 
 
 def load_codecs() -> None:
     """Load what imagecodecs would load on first use, before a limit on open files forbids it."""
     _ = imagecodecs.jpegsof3_decode, imagecodecs.packints_decode
-
-
-def parse_jpeg_frame(data: bytes) -> JpegFrame:
-    """Find and read the SOF3 frame header, without decoding.
-
-    Decoders allocate what this header claims, so it is checked first.
-
-    Raises:
-        UnreadableRawError: No JPEG, or a JPEG that is not lossless.
-    """
-    if data[:2] != b"\xff\xd8":
-        raise UnreadableRawError("a chunk of the mosaic is not a lossless JPEG")
-    at = 2
-    while at + 4 <= len(data) and data[at] == 0xFF:
-        marker = data[at + 1]
-        (length,) = struct.unpack_from(">H", data, at + 2)
-        if marker == _SOF3 and at + 10 <= len(data):
-            return JpegFrame(*struct.unpack_from(">BHHB", data, at + 4))
-        if marker in _OTHER_FRAMES:
-            raise UnreadableRawError("a chunk of the mosaic is a JPEG, but not a lossless one")
-        at += 2 + length
-    raise UnreadableRawError("a chunk of the mosaic is a JPEG without a frame header")
 
 
 def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 from training.errors import RawTooLargeError, UnreadableRawError, UnsupportedRawError
 from training.raw import tags
 from training.raw.bayer import parse_cfa_pattern
-from training.raw.codecs import parse_jpeg_frame
+from training.raw.jpeg import parse_jpeg_frame
 
 if TYPE_CHECKING:
     from training.raw.bayer import CfaPattern

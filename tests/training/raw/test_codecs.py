@@ -9,7 +9,8 @@ from dng_factory import encode_ljpeg as encode_any_ljpeg
 from dng_factory import pack_bits, sample_mosaic
 
 from training.errors import UnreadableRawError
-from training.raw.codecs import decode_ljpeg, decode_packed, encode_ljpeg, parse_jpeg_frame
+from training.raw.codecs import decode_ljpeg, decode_packed, encode_ljpeg
+from training.raw.jpeg import parse_jpeg_frame
 
 TILE = sample_mosaic(48, 64, 14)
 
