@@ -78,6 +78,7 @@ def _first_manifest(run: Path, reference: ModelRef, description: str, training_d
     options = {"in_channels": INPUT_CHANNELS[config["input_normalisation"]], **config["network_options"]}
     network = build_network(config["network"], **options)
     save_file(checkpoint.average, reference.weights)
+    reference.weights.chmod(0o644)  # safetensors makes it private; services run as other users
     shot = config["shot_noise_range"]
     return Manifest(
         name=reference.name,
