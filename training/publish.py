@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from training.evaluate import Score
 
+SEAM_PICTURES = 2
 RATIO_LEVELS = (1e-5, 2e-5, 2e-4, 5e-4, 2e-3, 8e-3, 1.2e-2)
 
 
@@ -106,7 +107,8 @@ def _first_manifest(run: Path, reference: ModelRef, description: str, training_d
 def _measure(reference: ModelRef, manifest: Manifest, pictures: Sequence[Path]) -> Manifest:
     """Measure in float32 what the manifest says about quality, halo and golden tile."""
     engine = TorchEngine(reference, "auto", "float32")
-    halo = served_halo(engine, [clean_planes(path) for path in pictures[:3]])
+    largest = sorted(map(clean_planes, pictures), key=np.size)[-SEAM_PICTURES:]
+    halo = served_halo(engine, largest)
     engine.manifest = dataclasses.replace(manifest, halo=halo)
     results = list(scores(engine, list(pictures), RATIO_LEVELS))
     print(table(results))

@@ -56,32 +56,35 @@ class Tile:
 
 
 def plan_spans(length: int, *, tile: int, halo: int, stride: int) -> tuple[Span, ...]:
-    """Cover one axis.
+    """Cover one axis with as few tiles as will do, and no larger ones than that takes.
 
     Args:
         length: Pixels, a multiple of `stride`.
-        tile: Pixels read by a tile, halo included; a multiple of `stride`.
+        tile: The most pixels that a tile may read, halo included; a multiple of `stride`.
         halo: Context on each side that a tile's own result needs at least.
         stride: Tiles begin at multiples of this.
 
     Returns:
-        Spans in order, all of `tile` pixels (of `length`, if that is less); their inner parts join without gap.
+        Spans in order, all of one size; their inner parts join without gap.
 
     >>> [(span.start, span.stop, span.inner_start, span.inner_stop)
-    ...  for span in plan_spans(96, tile=64, halo=8, stride=16)]
+    ...  for span in plan_spans(96, tile=80, halo=8, stride=16)]
     [(0, 64, 0, 48), (32, 96, 48, 96)]
     """
     if length % stride or tile % stride:
         raise ValueError(f"got length {length} and tile {tile}, wanted multiples of the stride {stride}")
     if length <= tile:
         return (Span(0, length, 0, length),)
-    step = (tile - 2 * halo) // stride * stride
-    if step <= 0:
+    overlap = -(-2 * halo // stride) * stride
+    if tile <= overlap:
         raise ValueError(f"got a tile of {tile}, wanted more than two halos of {halo} and a stride of {stride}")
-    starts = [*range(0, length - tile, step), length - tile]
-    seams = [(start + tile + following) // 2 for start, following in pairwise(starts)]
+    count = -(-(length - overlap) // (tile - overlap))
+    step = -(-(length - overlap) // (count * stride)) * stride
+    size = step + overlap
+    starts = [*range(0, length - size, step), length - size]
+    seams = [(start + size + following) // 2 for start, following in pairwise(starts)]
     return tuple(
-        Span(start, start + tile, begin, end)
+        Span(start, start + size, begin, end)
         for start, begin, end in zip(starts, [0, *seams], [*seams, length], strict=True)
     )
 

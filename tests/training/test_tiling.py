@@ -29,11 +29,18 @@ def test_every_inner_part_has_its_halo_or_the_image_border(length: int, halo: in
 
 
 @given(length=lengths, halo=halos, extra=st.integers(1, 5))
-def test_tiles_begin_on_the_stride_and_share_one_size(length: int, halo: int, extra: int) -> None:
+def test_tiles_begin_on_the_stride_and_share_one_size_within_the_limit(length: int, halo: int, extra: int) -> None:
     tile = tile_for(halo, extra)
     spans = plan_spans(length, tile=tile, halo=halo, stride=STRIDE)
     assert all(span.start % STRIDE == 0 for span in spans)
-    assert {span.stop - span.start for span in spans} == {min(length, tile)}
+    (size,) = {span.stop - span.start for span in spans}
+    assert size <= tile
+    assert size % STRIDE == 0
+
+
+def test_tiles_are_no_larger_than_their_number_needs() -> None:
+    spans = plan_spans(1024, tile=768, halo=32, stride=32)
+    assert [(span.start, span.stop) for span in spans] == [(0, 544), (480, 1024)]
 
 
 def tile_for(halo: int, extra: int) -> int:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.noise import NoiseModel
     from training.registry import ModelRef
 
-TILE_SIZES = {"cpu": 512, "cuda": 1024}
+TILE_SIZES = {"cpu": 768, "cuda": 1024}
 
 
 class TorchEngine:
