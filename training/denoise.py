@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from training import __version__
+from training.brightness import keep_brightness
 from training.errors import AlreadyDenoisedError, ConfigError
 from training.noise_choice import NoiseChoice, choose_noise
 from training.raw.bayer import channel_grid, pack, restore, tile_cell, unify, unpack
@@ -174,7 +175,7 @@ def denoise_packed(
     strength: float = 1.0,
     progress: Progress | None = None,
 ) -> NDArray[np.float32]:
-    """Denoise planes of any size with the engine's own tiles, and blend with the input.
+    """Denoise planes of any size with the engine's own tiles, keep their brightness, and blend with the input.
 
     Args:
         packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B; any size.
@@ -189,6 +190,7 @@ def denoise_packed(
     if strength == 0:
         return packed
     denoised = run_tiled(packed, engine, noise, tile=engine.tile_size, halo=engine.manifest.halo, progress=progress)
+    denoised = keep_brightness(packed, denoised)
     return packed + np.float32(strength) * (denoised - packed) if strength < 1 else denoised
 
 
