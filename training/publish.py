@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import hashlib
 import platform
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +25,7 @@ from training.engines.torch import TorchEngine
 from training.errors import ConfigError, PhotositeError
 from training.evaluate import clean_planes, held_out_pictures, scores, table
 from training.golden import make_golden_tile
-from training.loop import CHECKPOINT_NAME
+from training.loop import CHECKPOINT_NAME, LOG_NAME
 from training.manifest import Manifest
 from training.networks import build_network
 from training.networks.noise_aware import DETAIL_WINDOW, INPUT_CHANNELS
@@ -68,6 +69,7 @@ def publish(
         manifest = _first_manifest(run, reference, description, training_data)
         _write_manifest(reference, manifest)
         _write_manifest(reference, _measure(reference, manifest, pictures))
+        shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
         reference.path.rename(target)
     return dataclasses.replace(reference, path=target)
 
