@@ -3,7 +3,8 @@
 #   make run     set up, start the service on http://127.0.0.1:8000, print the address
 #   make test    set up what tests need, Redis included, and run all of them
 #   make lint    ruff and mypy
-#   make bench   speed, memory and quality, printed as tables
+#   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more),
+#                and bench-files FILES="a.dng b.dng": what denoising does to real raws
 #
 # Variables: PYTHON (the interpreter of the virtual environment), HOST, PORT, DATA_DIR,
 # TORCH_INDEX (an index with CPU builds of torch, e.g. https://download.pytorch.org/whl/cpu).
@@ -17,7 +18,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit lint bench clean
+.PHONY: run test unit lint bench bench-quality bench-speed bench-files clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -34,9 +35,16 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: $(VENV)/.installed-dev
-	$(BIN)/python tests/benchmarks/quality.py
-	$(BIN)/python tests/benchmarks/speed.py
+bench: bench-quality bench-speed
+
+bench-quality: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/quality.py $(ARGS)
+
+bench-speed: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/speed.py $(ARGS)
+
+bench-files: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Photosite needs Python 3.11 or newer: make PYTHON=python3.11 …")'

@@ -1,4 +1,4 @@
-"""What denoising does to real raws: `python tests/benchmarks/real_files.py FILE… [--crops DIR]`.
+"""What denoising does to real raws: `make bench-files FILES="a.dng b.dng" ARGS="--crops DIR"`.
 
 Noise left in flat patches, shift of the mean per plane and per range of brightness, what stays exactly as it was; and
 crops before and after, as pictures to look at.

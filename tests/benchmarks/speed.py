@@ -1,4 +1,4 @@
-"""Seconds per megapixel and peak memory, file to file: `python tests/benchmarks/speed.py`.
+"""Seconds per megapixel and peak memory, file to file: `make bench-speed`.
 
 Every size is denoised by the command line in a process of its own, in turn with the reference: the papers' U-Net in
 eager float32 with contiguous memory. Read the ratios; the seconds are those of one machine on one day.
