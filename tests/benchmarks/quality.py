@@ -1,4 +1,4 @@
-"""Decibels on synthetic raws of pictures that no training saw: `make bench-quality`, with ARGS="--pictures DIR" for others.
+"""Decibels on synthetic raws of pictures that no training saw: `make bench-quality` (ARGS="--pictures DIR" for others).
 
 Without a folder of pictures it judges on those that scikit-image carries. Seeded: the same model gives the same table.
 """
