@@ -54,6 +54,10 @@ function upload(file, strength) {
 function follow(job) {
   return new Promise((resolve, reject) => {
     const events = new EventSource(job.links.events);
+    events.addEventListener("error", () => {
+      if (events.readyState === EventSource.CLOSED) reject(new Error("The job cannot be followed any more; reload the page."));
+      else show("Looking for the service …");
+    });
     events.addEventListener("job", (event) => {
       const current = JSON.parse(event.data);
       bar.value = current.progress;

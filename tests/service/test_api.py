@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 
 from service.api.app import create_app
+from service.api.routes import jobs
 from service.api.routes.denoise import Preference, parse_prefer
 from service.api.routes.jobs import matches_etag
+from service.errors import BrokerUnavailableError
+from service.jobs import Job
+from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,6 +54,25 @@ def check_problem(response: httpx.Response, status: int, code: str) -> None:
     assert (response.status_code, body["status"], body["code"]) == (status, status, code)
     assert body["detail"]
     assert body["title"]
+
+
+def test_an_event_stream_outlives_an_outage_of_redis(app: FastAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    parameters = DenoiseParameters()
+    file = FileSchema(name="in.dng", bytes=1, sha256="0" * 64)
+    running = Job(id=JOB_ID, state="running", parameters=parameters, input=file)
+    answers = iter([running, BrokerUnavailableError("gone"), running.model_copy(update={"state": "cancelled"})])
+
+    def get(_job_id: str) -> Job:
+        answer = next(answers)
+        if isinstance(answer, Job):
+            return answer
+        raise answer
+
+    monkeypatch.setattr(app.state.services.jobs, "get", get)
+    monkeypatch.setattr(jobs, "EVENT_POLL_S", 0)
+    text = ask(app, "GET", f"/jobs/{JOB_ID}/events").text
+    states = [json.loads(line[6:])["state"] for line in text.splitlines() if line.startswith("data: ")]
+    assert states == ["running", "cancelled"]
 
 
 def test_it_lives_without_a_redis_but_is_not_ready(app: FastAPI) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Annotated
 
 from fastapi import APIRouter, Header, Path, Request, Response
@@ -10,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.dependencies import Services, ServicesDependency
 from service.api.errors import declare_problems, problem_of_failed
-from service.errors import JobConflictError, ResultNotReadyError
+from service.errors import BrokerUnavailableError, JobConflictError, ResultNotReadyError
 from service.jobs import Job
 from service.schemas import JobSchema
 
@@ -85,8 +86,10 @@ async def _events(job: Job, services: Services) -> AsyncIterator[str]:
     yield _event(job)
     while not job.finished:
         await asyncio.sleep(EVENT_POLL_S)
-        current = await read_job(job.id, services)
         silent_s += EVENT_POLL_S
+        current = job
+        with suppress(BrokerUnavailableError):  # the answer has begun: it can only go on once Redis is back
+            current = await read_job(job.id, services)
         if current.to_schema() != job.to_schema():
             job, silent_s = current, 0.0
             yield _event(job)
