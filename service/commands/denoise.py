@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from service.commands.models import installed_models
-from service.commands.results import EXIT_INPUT, EXIT_PARTLY, FileResult, print_failure
+from service.commands.results import FileResult, exit_code, print_failure
+from service.errors import StorageUnavailableError
 from training.errors import ConfigError, RawError
 from training.noise import NoiseModel
 
@@ -71,15 +72,12 @@ def run(arguments: argparse.Namespace) -> int:
     targets = [output_path(file, arguments) for file in arguments.files]
     _check_targets(arguments, targets)
     batch = _Batch.prepare(arguments)
-    failures = 0
+    results = []
     for file, target in zip(arguments.files, targets, strict=True):
-        result = batch.denoise(file, target)
-        failures += bool(result.error)
+        results.append(batch.denoise(file, target))
         if arguments.json:
-            print(json.dumps(result.to_json()), flush=True)
-    if not failures:
-        return 0
-    return EXIT_INPUT if failures == len(targets) else EXIT_PARTLY
+            print(json.dumps(results[-1].to_json()), flush=True)
+    return exit_code(results)
 
 
 def output_path(file: Path, arguments: argparse.Namespace) -> Path:
@@ -143,9 +141,13 @@ class _Batch:
                 report = denoise_file(
                     file, target, engine=self.engine, options=self.options, progress=lambda _, share: _move(bar, share)
                 )
-            except (RawError, OSError) as error:
+            except RawError as error:
                 bar.close()
                 return print_failure(file, error)
+            except OSError as error:  # about the output: an input that cannot be read is a RawError
+                bar.close()
+                reason = f"{target} cannot be written: {error.strerror or error}"
+                return print_failure(file, StorageUnavailableError(reason))
         for warning in report.warnings:
             print(f"photosite: {file}: warning: {warning}", file=sys.stderr)
         if not self.quiet:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from service.commands.results import EXIT_INPUT, EXIT_PARTLY, FileResult, print_failure
+from service.commands.results import FileResult, exit_code, print_failure
 from training.errors import RawError
 
 if TYPE_CHECKING:
@@ -30,17 +30,14 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect all files; 3 if none can be denoised, 4 if some cannot."""
-    failures = 0
+    results = []
     for file in arguments.files:
-        result = inspect(file)
-        failures += bool(result.error)
+        results.append(result := inspect(file))
         if arguments.json:
             print(json.dumps(result.to_json()), flush=True)
         elif not result.error:
             print("\n".join(_lines(file, result.report)))
-    if not failures:
-        return 0
-    return EXIT_INPUT if failures == len(arguments.files) else EXIT_PARTLY
+    return exit_code(results)
 
 
 def inspect(file: Path) -> FileResult:
@@ -53,7 +50,7 @@ def inspect(file: Path) -> FileResult:
         raw = read_raw(file)
         warnings = check_denoisable(raw.metadata)
         choice = choose_noise(pack_signal(raw), raw.metadata)
-    except (RawError, OSError) as error:
+    except RawError as error:
         return print_failure(file, error)
     return FileResult(file, report=describe(raw.metadata, choice, (*warnings, *choice.warnings)))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -89,6 +91,26 @@ def test_the_rest_of_a_batch_goes_on_after_a_bad_file(workplace: Path, capsys: p
     assert good["output"] == str(workplace / "in-denoised.dng")
     assert good["model"] == "tiny@1"
     assert good["noise_source"] in {"tag", "estimate"}
+
+
+def test_a_full_disk_is_not_blamed_on_the_input(
+    workplace: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    assert main(["denoise", str(workplace / "in.dng"), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert "in-denoised.dng cannot be written: No space left on device" in printed.err
+    assert json.loads(printed.out)["error"]["code"] == "storage_unavailable"
+    assert names(workplace) == {"in.dng"}
+
+
+def test_a_folder_or_a_pipe_is_no_raw(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    os.mkfifo(workplace / "pipe.dng")
+    assert main(["inspect", str(workplace / "pipe.dng"), str(workplace)]) == 3
+    assert capsys.readouterr().err.count("unreadable_raw: not a file, but a folder, a device or a pipe") == 2
 
 
 def test_strength_0_gives_the_mosaic_back(workplace: Path) -> None:

@@ -8,6 +8,7 @@ Source: TIFF 6.0 (Adobe, 1992), section 2; TIFF Technical Note 1 (SubIFDs). The 
 from __future__ import annotations
 
 import os
+import stat
 import struct
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
@@ -163,11 +164,14 @@ class TiffFile:
         """Exactly `size` bytes at `offset`.
 
         Raises:
-            UnreadableRawError: They lie outside the file.
+            UnreadableRawError: They lie outside the file, or its disk fails.
         """
         if offset < 0 or size < 0 or offset + size > self.size:
             raise UnreadableRawError(f"the file is cut off or corrupt: {size} bytes at {offset} of {self.size}")
-        data = os.pread(self._descriptor, size, offset)
+        try:
+            data = os.pread(self._descriptor, size, offset)
+        except OSError as error:
+            raise UnreadableRawError(f"the file cannot be read: {error.strerror}", detail=str(error)) from error
         if len(data) != size:
             raise UnreadableRawError(f"the file is cut off: {len(data)} of {size} bytes at {offset}")
         return data
@@ -325,7 +329,7 @@ def open_tiff(path: Path) -> TiffFile:
         UnsupportedRawError: A BigTIFF file.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block until written to
     except OSError as error:
         raise UnreadableRawError(f"the file cannot be opened: {error.strerror}", detail=str(error)) from error
     try:
@@ -336,7 +340,9 @@ def open_tiff(path: Path) -> TiffFile:
 
 
 def _parse(path: Path, descriptor: int) -> TiffFile:
-    size = os.fstat(descriptor).st_size
+    status = os.fstat(descriptor)
+    if not stat.S_ISREG(status.st_mode):
+        raise UnreadableRawError("not a file, but a folder, a device or a pipe")
     header = os.pread(descriptor, 16, 0)
     if not header:
         raise UnreadableRawError("the file is empty")
@@ -351,7 +357,7 @@ def _parse(path: Path, descriptor: int) -> TiffFile:
         raise UnsupportedRawError("BigTIFF files are not supported")
     if magic != 42:
         raise UnreadableRawError(f"not a DNG or other TIFF-based raw file: its magic number is {magic}, not 42")
-    tiff = TiffFile(path, byte_order, size, _descriptor=descriptor)
+    tiff = TiffFile(path, byte_order, status.st_size, _descriptor=descriptor)
     tiff._walk(first, 4)  # noqa: SLF001  (the second half of its construction)
     return tiff
 
