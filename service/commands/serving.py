@@ -5,6 +5,8 @@ Their own modules are imported when they run: `--help` loads neither FastAPI nor
 
 from __future__ import annotations
 
+import argparse
+import logging
 import os
 import shutil
 import socket
@@ -17,14 +19,16 @@ from typing import TYPE_CHECKING
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from service.settings import Settings
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
+MAX_PORT = 65535
 GRACEFUL_SHUTDOWN_S = 5
+
+logger = logging.getLogger(__name__)
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -46,7 +50,14 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def _add_address(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default=DEFAULT_HOST, help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=DEFAULT_PORT, help="TCP port, 0 for any (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="TCP port, 0 for any (default: %(default)s)")
+
+
+def _port(text: str) -> int:
+    """Parse a port: the system takes a larger number, too, modulo 65536."""
+    if not (text.isdecimal() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to {MAX_PORT}")
+    return int(text)
 
 
 def _prepare(data_dir: Path | None = None) -> Settings:
@@ -77,18 +88,31 @@ def run_api(arguments: argparse.Namespace) -> int:
 
     from service.api.app import create_app  # noqa: PLC0415
 
+    listener = _listener(arguments)
     config = uvicorn.Config(
         create_app(settings),
-        host=arguments.host,
-        port=arguments.port,
         log_config=None,
         access_log=False,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
         server_header=False,
     )
-    sockets = None if arguments.fd is None else [socket.socket(fileno=arguments.fd)]
-    uvicorn.Server(config).run(sockets=sockets)
+    uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _listener(arguments: argparse.Namespace) -> socket.socket:
+    """The socket to serve on. Taken here: uvicorn's own complaint about an address in use has an exit code of its own.
+
+    Raises:
+        ConfigError: The address is in use, or not ours.
+    """
+    if arguments.fd is not None:
+        return socket.socket(fileno=arguments.fd)
+    from service.embedded import listen  # noqa: PLC0415
+
+    listener = listen(arguments.host, arguments.port)
+    logger.info("listening on %s, port %d", arguments.host, listener.getsockname()[1])
+    return listener
 
 
 def run_worker(arguments: argparse.Namespace) -> int:

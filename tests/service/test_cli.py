@@ -60,6 +60,14 @@ def test_wrong_usage_is_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no-such-command" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("port", ["65536", "99999", "-1", "http"])
+def test_a_port_that_cannot_be_is_wrong_usage(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        main(["serve", "--port", port])
+    assert caught.value.code == 2
+    assert "--port" in capsys.readouterr().err
+
+
 def test_a_bad_setting_is_2_and_names_its_variable(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -68,11 +76,13 @@ def test_a_bad_setting_is_2_and_names_its_variable(
     assert "PHOTOSITE_LEASE_S" in capsys.readouterr().err
 
 
-def test_serve_refuses_a_port_in_use_with_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["serve", "api"])
+def test_a_port_in_use_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setenv("PHOTOSITE_DATA_DIR", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
-        command = [sys.executable, "-m", "service", "serve", "--port", port, "--data-dir", str(tmp_path)]
-        run = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+        program = [sys.executable, "-m", "service", command, "--port", port]
+        run = subprocess.run(program, capture_output=True, text=True, timeout=30, check=False)
     assert run.returncode == 2
     assert (
         run.stderr
