@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import redis
 
+from service.errors import StorageUnavailableError
 from service.tether import tethered
 from training.errors import ConfigError, PhotositeError
 
@@ -47,6 +48,8 @@ WORKER_SOFT_SHUTDOWN_S = 3
 """A job that is not done by then is taken up again at the next start."""
 POLL_S = 0.1
 RESTART_DELAY_S = 1.0
+MIN_FREE_BYTES = 1 << 20
+"""With less, a process that ended is taken to have ended for that: the Redis server does."""
 MAX_RESTARTS = 5
 """More crashes of one process than this within a minute, and the supervisor gives up."""
 
@@ -298,8 +301,14 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def _keep_alive(self) -> None:
-        for part in self._parts:
-            part.restart_if_ended()
+        try:
+            for part in self._parts:
+                part.restart_if_ended()
+        except PhotositeError as error:
+            folder = self._settings.data_dir
+            if shutil.disk_usage(folder).free >= MIN_FREE_BYTES:
+                raise
+            raise StorageUnavailableError(f"the disk of {folder} is full: {error.message}") from error
 
     def _stop(self) -> None:
         for part in reversed(self._parts):

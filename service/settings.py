@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from training.errors import ConfigError
@@ -96,6 +96,14 @@ class Settings(BaseSettings):
             raise ValueError(f"wanted an address that begins with {', '.join(REDIS_SCHEMES)}")
         return url
 
+    @field_validator("lease_renewal_s")
+    @classmethod
+    def _check_renewal(cls, lease_renewal_s: float, info: ValidationInfo) -> float:
+        lease_s = info.data.get("lease_s", float("inf"))
+        if lease_renewal_s >= lease_s:
+            raise ValueError(f"wanted less than PHOTOSITE_LEASE_S ({lease_s:g}), or every lease lapses before it")
+        return lease_renewal_s
+
     @field_validator("data_dir", "models_dir", "worker_metrics_dir")
     @classmethod
     def _make_absolute(cls, folder: Path | None) -> Path | None:
@@ -126,4 +134,5 @@ def load_settings(**overrides: Any) -> Settings:
     except ValidationError as error:
         problem = error.errors()[0]
         variable = "PHOTOSITE_" + "_".join(str(part) for part in problem["loc"]).upper()
-        raise ConfigError(f"{variable}: {problem['msg']} (got {problem['input']!r})") from error
+        reason = problem["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{variable}: {reason} (got {problem['input']!r})") from error

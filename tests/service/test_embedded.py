@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from service import embedded
 from service.embedded import (
+    Part,
+    Supervisor,
     check_loopback,
     find_redis_server,
     listen,
@@ -19,7 +23,8 @@ from service.embedded import (
     redis_command,
     wheel_redis_server,
 )
-from training.errors import ConfigError
+from service.settings import Settings
+from training.errors import ConfigError, PhotositeError
 
 
 def make_program(folder: Path, name: str) -> str:
@@ -81,6 +86,21 @@ def test_a_port_in_use_is_one_clear_sentence() -> None:
         port = first.getsockname()[1]
         with pytest.raises(ConfigError, match=f"port {port} on 127.0.0.1 is in use"):
             listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("free", "said"), [(0, "is full: the Redis server"), (1 << 40, "^the Redis server")])
+def test_a_server_that_ends_again_and_again_on_a_full_disk_is_explained(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, said: str
+) -> None:
+    def give_up(_part: Part) -> None:
+        raise PhotositeError("the Redis server ended 6 times within a minute; its log lines say why")
+
+    monkeypatch.setattr(Part, "restart_if_ended", give_up)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=free))
+    supervisor = Supervisor(Settings(data_dir=tmp_path), "127.0.0.1", 0)
+    supervisor._parts = [Part("the Redis server", [])]
+    with pytest.raises(PhotositeError, match=said):
+        supervisor._keep_alive()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1.2.3"])

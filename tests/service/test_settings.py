@@ -28,6 +28,7 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, 
     [
         ("PHOTOSITE_MAX_UPLOAD_BYTES", "0"),
         ("PHOTOSITE_LEASE_S", "soon"),
+        ("PHOTOSITE_LEASE_RENEWAL_S", "10"),
         ("PHOTOSITE_REDIS_URL", "http://localhost"),
         ("PHOTOSITE_DEVICE", "abacus"),
         ("PHOTOSITE_WORKER_METRICS_PORT", "65536"),
@@ -38,6 +39,15 @@ def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variabl
     with pytest.raises(ConfigError, match=variable) as caught:
         load_settings()
     assert value in caught.value.message
+
+
+def test_a_lease_outlasts_its_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOSITE_LEASE_S", "2")
+    with pytest.raises(ConfigError) as caught:
+        load_settings()
+    assert caught.value.message == (
+        "PHOTOSITE_LEASE_RENEWAL_S: wanted less than PHOTOSITE_LEASE_S (2), or every lease lapses before it (got 3)"
+    )
 
 
 def test_only_a_server_address_that_was_given_counts_as_given(monkeypatch: pytest.MonkeyPatch) -> None:
