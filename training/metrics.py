@@ -8,10 +8,10 @@ From Error Visibility to Structural Similarity", IEEE TIP 13(4), 2004, with a Ga
 
 from __future__ import annotations
 
-from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import correlate1d
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,20 +51,16 @@ def ssim(signal: NDArray[np.floating], clean: NDArray[np.floating]) -> float:
     1.0
     """
     x, y = np.clip(signal, 0, 1).astype(np.float64), np.asarray(clean, dtype=np.float64)
-    rows, columns = (_window_matrix(length) for length in x.shape)
-    moments = rows @ np.stack([x, y, x * x, y * y, x * y]) @ columns.T  # (5, H - 10, W - 10)
-    mean_x, mean_y, square_x, square_y, product = moments
+    mean_x, mean_y, square_x, square_y, product = _window_means(np.stack([x, y, x * x, y * y, x * y]))
     luminance = (2 * mean_x * mean_y + 0.01**2) / (mean_x**2 + mean_y**2 + 0.01**2)
     covariance, variances = product - mean_x * mean_y, square_x - mean_x**2 + square_y - mean_y**2
     return float(np.mean(luminance * (2 * covariance + 0.03**2) / (variances + 0.03**2)))
 
 
-@cache
-def _window_matrix(length: int) -> NDArray[np.float64]:
-    """(length - 10, length): multiplying by it takes the Gaussian-weighted mean of every window along one axis."""
+def _window_means(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, H - 10, W - 10): the Gaussian-weighted mean of every window of (n, H, W) planes."""
     offsets = np.arange(-SSIM_RADIUS, SSIM_RADIUS + 1)
     weights = np.exp(-(offsets**2) / (2 * SSIM_SIGMA**2))
-    matrix = np.zeros((length - 2 * SSIM_RADIUS, length))
-    for row in range(len(matrix)):
-        matrix[row, row : row + len(weights)] = weights / weights.sum()
-    return matrix
+    means = correlate1d(correlate1d(planes, weights / weights.sum(), axis=1), weights / weights.sum(), axis=2)
+    inside = slice(SSIM_RADIUS, -SSIM_RADIUS)
+    return np.asarray(means[:, inside, inside])
