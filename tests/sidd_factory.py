@@ -91,7 +91,7 @@ def make_scene(
     noise_profile: Sequence[float] | None = (SHOT, READ),
     metadata: bool = True,
 ) -> Path:
-    """A scene instance's folder; frame n has the numbers 010, 011 …"""
+    """A scene instance's folder; frame n has the numbers 010, 011 …."""
     scene = folder / name
     scene.mkdir(parents=True)
     clean = clean_mosaic(*shape)

@@ -288,7 +288,8 @@ def frame_noise(
     try:
         choice = choose_noise(packed, metadata)
     except RawError as error:
-        raise ConfigError(f"dataset: {name}: {error.message}") from error
+        found = "found neither that nor a place flat enough to estimate it"
+        raise ConfigError(f"dataset: {name}: expected a NoiseProfile in its metadata, {found}") from error
     return choice.model, choice.source
 
 
