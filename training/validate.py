@@ -7,7 +7,7 @@ In the flow: blocks → unify, pack → **network** → unpack, restore → scor
 
 Source: Abdelhamed et al., "A High-Quality Denoising Dataset for Smartphone Cameras", CVPR 2018, section 5. Published
 checkpoints were trained without regard to the Bayer phase and are scored with packing "stored": 2×2 cells from the
-block's corner, whatever colour that is.
+block's corner, whatever colour that is, and the network's output as it comes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from training.datasets.sidd_scenes import CAMERAS
-from training.denoise import denoise_packed
+from training.denoise import denoise_packed, run_tiled
 from training.errors import ConfigError
 from training.metrics import psnr, ssim
 from training.noise_estimation import estimate_noise
@@ -52,7 +52,8 @@ class ValidateOptions:
     noise: NoiseModel | None = None
     """The noise model of every image, None to estimate it per image from its noisy blocks."""
     packing: Packing = "served"
-    """"served" unifies the Bayer phase as denoising a file does, "stored" packs as published methods do."""
+    """"served" unifies the Bayer phase and keeps the brightness, as denoising a file does; "stored" does neither, as
+    published methods."""
     worst: int = 8
     """Blocks to keep for the report, those with the least decibels gained."""
 
@@ -184,9 +185,11 @@ def denoise_block(
     Returns:
         (H, W) float32, clipped to [0, 1].
     """
-    pattern: CfaPattern = cfa_pattern if packing == "served" else "RGGB"
-    denoised = unpack(denoise_packed(pack(unify(noisy, pattern)), engine, noise))
-    return np.clip(restore(denoised, pattern, (noisy.shape[0], noisy.shape[1])), 0, 1)
+    if packing == "stored":
+        denoised = run_tiled(pack(noisy), engine, noise, tile=engine.tile_size, halo=engine.manifest.halo)
+        return np.clip(unpack(denoised), 0, 1)
+    unified = unpack(denoise_packed(pack(unify(noisy, cfa_pattern)), engine, noise))
+    return np.clip(restore(unified, cfa_pattern, (noisy.shape[0], noisy.shape[1])), 0, 1)
 
 
 def image_noise(blocks: NDArray[np.float32], requested: NoiseModel | None, name: str) -> tuple[NoiseModel, str]:

@@ -48,7 +48,8 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         "--packing",
         choices=["served", "stored"],
         default="served",
-        help="served (default): unify the Bayer phase as `denoise` does; stored: as published methods pack",
+        help="served (default): unify the Bayer phase and keep the brightness as `denoise` does; stored: neither, as "
+        "published methods",
     )
     parser.add_argument(
         "--cfa",

@@ -82,6 +82,14 @@ def test_stored_packing_takes_cells_as_they_lie() -> None:
     np.testing.assert_array_equal(seen[0], pack(block))
 
 
+def test_stored_packing_leaves_the_networks_output_alone_and_served_keeps_the_brightness() -> None:
+    block = (0.3 + 0.2 * np.random.default_rng(0).random((256, 256))).astype(np.float32)
+    engine = KnownEngine(lambda tile: tile + np.float32(0.1))
+    stored, served = (denoise_block(block, engine, NOISE, "RGGB", packing) for packing in ("stored", "served"))
+    np.testing.assert_allclose(stored, block + 0.1, atol=1e-6)
+    assert float(np.mean(served)) == pytest.approx(float(np.mean(block)), abs=1e-4)
+
+
 def test_the_output_is_clipped_to_what_the_benchmark_allows() -> None:
     block = np.full((64, 64), 0.6, dtype=np.float32)
     denoised = denoise_block(block, KnownEngine(lambda tile: tile * 2 - 2), NOISE, "RGGB", "served")
