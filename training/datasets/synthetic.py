@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from training.datasets.base import Patch
 from training.datasets.splits import HELD_OUT
 from training.errors import ConfigError
 from training.raw.bayer import pack
@@ -31,18 +32,6 @@ _READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.2, 0.35
 """ln read = 2.18 · ln shot + 1.2, measured on phones (Brooks et al., section 3.1); the spread covers other sensors."""
 
 
-@dataclass(frozen=True, slots=True)
-class Patch:
-    """A training patch: packed planes with known noise."""
-
-    clean: NDArray[np.float32]
-    """(4, h, w) linear [0, 1], channels R Gr Gb B."""
-    noisy: NDArray[np.float32]
-    """(4, h, w) linear, not clipped below."""
-    shot_noise: float
-    read_noise: float
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SyntheticRaws:
     """Draws noisy patches from a set of pictures; the same seed draws the same patch."""
@@ -55,18 +44,21 @@ class SyntheticRaws:
     """Pictures are resized by one of these before mosaicking; 2 looks like a real sensor's smooth pixels."""
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE
     """Shot noise is drawn log-uniformly between these."""
+    names: tuple[str, ...] = ()
+    """The pictures' names, for error messages; empty to number them."""
 
     def draw(self, seed: Sequence[int]) -> Patch:
         """One patch, wholly decided by `seed`."""
         rng = np.random.default_rng(seed)
-        picture = self.pictures[rng.integers(len(self.pictures))]
-        srgb = _crop(picture, 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
+        index = int(rng.integers(len(self.pictures)))
+        srgb = _crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
         clean = np.minimum(mosaic_planes(unprocess(srgb, rng)), 1)  # (4, h, w)
         shot, read = draw_noise_levels(rng, self.shot_noise_range)
         noisy = add_noise(clean, shot, read, rng)
         if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
             noisy = np.minimum(noisy, 1)
-        return Patch(clean, noisy, shot, read)
+        name = self.names[index] if self.names else f"picture {index}"
+        return Patch(noisy=noisy, clean=clean, shot_noise=shot, read_noise=read, source=name)
 
 
 def load_pictures(folder: Path, *, patch_size: int, scales: tuple[float, ...]) -> SyntheticRaws:
@@ -78,10 +70,11 @@ def load_pictures(folder: Path, *, patch_size: int, scales: tuple[float, ...]) -
     smallest = int(np.ceil(2 * patch_size / min(scales)))
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
     paths = [path for path in paths if path.stem not in HELD_OUT]
-    pictures = tuple(picture for picture in map(read_picture, paths) if min(picture.shape[:2]) >= smallest)
-    if not pictures:
+    pictures = {str(path): read_picture(path) for path in paths}
+    large = {name: picture for name, picture in pictures.items() if min(picture.shape[:2]) >= smallest}
+    if not large:
         raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {folder}")
-    return SyntheticRaws(pictures=pictures, patch_size=patch_size, scales=scales)
+    return SyntheticRaws(pictures=tuple(large.values()), patch_size=patch_size, scales=scales, names=tuple(large))
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
