@@ -81,7 +81,7 @@ class Registry:
             pointer = folder / DEFAULT_NAME
             if pointer.is_file():
                 return pointer.read_text(encoding="utf-8").strip()
-        raise ModelError("no default model is set; choose one with `photosite models default NAME`")
+        raise ModelError("no default model is set: no folder of models has a file `default` that names one")
 
     def resolve(self, name: str | None = None) -> ModelRef:
         """Find a model.

@@ -76,7 +76,8 @@ async def _answer_validation_error(_request: Request, error: Exception) -> Respo
 
 def _describe(entry: Mapping[str, Any]) -> str:
     where: Sequence[Any] = entry["loc"]
-    return f"{'.'.join(str(part) for part in where)}: {entry['msg']}"
+    reason = str(entry["msg"]).removeprefix("Value error, ")  # pydantic's word for a sentence of ours
+    return f"{'.'.join(str(part) for part in where)}: {reason}"
 
 
 def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> JSONResponse:

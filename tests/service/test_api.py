@@ -108,6 +108,8 @@ def test_every_error_is_a_problem(app: FastAPI, method: str, path: str, status: 
 
 def test_a_refusal_names_the_parameter(app: FastAPI) -> None:
     assert "query.strength" in ask(app, "POST", "/denoise?strength=2").json()["detail"]
+    refused = ask(app, "POST", "/denoise?noise=1")
+    assert refused.json()["detail"] == "query.noise: wanted two numbers as SHOT,READ"
 
 
 def test_an_unexpected_error_shows_nothing_of_the_inside(app: FastAPI) -> None:

@@ -295,7 +295,7 @@ class TiffFile:
     def _entry_count(self, offset: int) -> int:
         (count,) = struct.unpack(self.byte_order + "H", self.read(offset, 2))
         if not 0 < count <= MAX_ENTRIES:
-            raise UnreadableRawError(f"the directory at {offset} has {count} entries; at most {MAX_ENTRIES} make sense")
+            raise UnreadableRawError(f"the directory at {offset} has {count} entries; 1 to {MAX_ENTRIES} make sense")
         return int(count)
 
     def _sub_pointers(self, directory: Directory) -> list[tuple[int, int, int]]:
