@@ -40,7 +40,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _train(config: TrainingConfig, options: argparse.Namespace) -> None:
-    data = load_pictures(options.data, patch_size=config.patch_size, scales=config.scales)
+    data = load_pictures(
+        options.data, patch_size=config.patch_size, scales=config.scales, shot_noise_range=config.shot_noise_range
+    )
     print(f"{len(data.pictures)} pictures from {options.data}", file=sys.stderr)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     path = train(config, data, options.run, resume=options.resume, device=device)

@@ -70,3 +70,11 @@ def test_held_out_pictures_are_never_trained_on(tmp_path: Path) -> None:
         Image.new("RGB", (80, 80), (grey,) * 3).save(tmp_path / f"{name}.png")
     data = load_pictures(tmp_path, patch_size=32, scales=(1.0,))
     assert [int(picture[0, 0, 0]) for picture in data.pictures] == [10]
+
+
+def test_the_noise_stays_in_the_range_that_was_asked_for(tmp_path: Path) -> None:
+    Image.fromarray(np.full((80, 80, 3), 128, dtype=np.uint8)).save(tmp_path / "grey.png")
+    data = load_pictures(tmp_path, patch_size=32, scales=(1.0,), shot_noise_range=(2e-4, 4e-4))
+    drawn = [data.draw((0, index)).shot_noise for index in range(64)]
+    assert 2e-4 <= min(drawn) < 2.2e-4
+    assert 3.6e-4 < max(drawn) <= 4e-4

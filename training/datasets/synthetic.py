@@ -61,7 +61,13 @@ class SyntheticRaws:
         return Patch(noisy=noisy, clean=clean, shot_noise=shot, read_noise=read, source=name)
 
 
-def load_pictures(folder: Path, *, patch_size: int, scales: tuple[float, ...]) -> SyntheticRaws:
+def load_pictures(
+    folder: Path,
+    *,
+    patch_size: int,
+    scales: tuple[float, ...],
+    shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE,
+) -> SyntheticRaws:
     """All pictures of a folder and its sub-folders that are large enough for a patch, but for those held out.
 
     Raises:
@@ -74,7 +80,13 @@ def load_pictures(folder: Path, *, patch_size: int, scales: tuple[float, ...]) -
     large = {name: picture for name, picture in pictures.items() if min(picture.shape[:2]) >= smallest}
     if not large:
         raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {folder}")
-    return SyntheticRaws(pictures=tuple(large.values()), patch_size=patch_size, scales=scales, names=tuple(large))
+    return SyntheticRaws(
+        pictures=tuple(large.values()),
+        patch_size=patch_size,
+        scales=scales,
+        shot_noise_range=shot_noise_range,
+        names=tuple(large),
+    )
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
