@@ -10,7 +10,7 @@ import json
 import math
 import signal
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import FrameType
 
+    from numpy.typing import NDArray
+
     from training.config import TrainingConfig
-    from training.datasets.synthetic import SyntheticRaws
+    from training.datasets.base import PatchSource
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
 LOG_NAME = "log.jsonl"
@@ -36,7 +38,7 @@ CHECKPOINT_SECONDS = 60
 LOG_STEPS = 20
 
 
-def train(config: TrainingConfig, data: SyntheticRaws, run: Path, *, resume: bool, device: torch.device) -> Path:
+def train(config: TrainingConfig, data: PatchSource, run: Path, *, resume: bool, device: torch.device) -> Path:
     """Train a network and leave its checkpoint in `run`.
 
     SIGTERM and Ctrl-C stop it after the step in progress, with a checkpoint.
@@ -88,7 +90,8 @@ def train(config: TrainingConfig, data: SyntheticRaws, run: Path, *, resume: boo
             with torch.autocast(device.type, torch.bfloat16):
                 loss = objective.loss(model, batch, step / config.steps, generator)
             if not torch.isfinite(loss):
-                raise ModelError(f"the loss is {loss.item()} at step {step}; the last checkpoint is {path}")
+                names = ", ".join(batch.sources)
+                raise ModelError(f"the loss is {loss.item()} at step {step}; its patches: {names}; kept: {path}")
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
@@ -111,20 +114,30 @@ def train(config: TrainingConfig, data: SyntheticRaws, run: Path, *, resume: boo
     return path
 
 
-def draw_batch(config: TrainingConfig, data: SyntheticRaws, step: int, device: torch.device) -> Batch:
+def draw_batch(config: TrainingConfig, data: PatchSource, step: int, device: torch.device) -> Batch:
     """The batch of a step: the same for the same seed and step."""
     patches = [data.draw((config.seed, step, index)) for index in range(config.batch_size)]
     shot, read = (
         torch.tensor([[getattr(patch, name)] * 4 for patch in patches], dtype=torch.float32, device=device)
         for name in ("shot_noise", "read_noise")
     )
-    noisy, clean = (
-        torch.from_numpy(np.stack([getattr(patch, name) for patch in patches]))
-        .to(device)
-        .contiguous(memory_format=torch.channels_last)
-        for name in ("noisy", "clean")
+
+    def stacked(planes: list[NDArray[np.float32] | None]) -> torch.Tensor | None:
+        """(B, 4, h, w), or None where a patch has none."""
+        known = [each for each in planes if each is not None]
+        if len(known) < len(planes):
+            return None
+        return torch.from_numpy(np.stack(known)).to(device).contiguous(memory_format=torch.channels_last)
+
+    noisy = stacked([patch.noisy for patch in patches])
+    return Batch(
+        noisy=cast("torch.Tensor", noisy),
+        shot_noise=shot,
+        read_noise=read,
+        clean=stacked([patch.clean for patch in patches]),
+        second=stacked([patch.second for patch in patches]),
+        sources=tuple(patch.source for patch in patches),
     )
-    return Batch(noisy, clean, shot, read)
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

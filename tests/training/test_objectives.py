@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -30,7 +32,7 @@ def batch(shot: float = 0.0, read: float = 1.0) -> Batch:
     generator = torch.Generator().manual_seed(0)
     noisy, clean = (torch.rand(2, 4, 8, 12, generator=generator, dtype=torch.float64) for _ in range(2))
     full = [torch.full((2, 4), value, dtype=torch.float64) for value in (shot, read)]
-    return Batch(noisy, clean, *full)
+    return Batch(noisy=noisy, clean=clean, shot_noise=full[0], read_noise=full[1])
 
 
 def generator() -> torch.Generator:
@@ -46,6 +48,7 @@ def test_the_weight_is_one_over_the_variance_of_a_flat_signal() -> None:
 def test_supervised_is_the_mean_squared_error_in_units_of_the_noise() -> None:
     data = batch(read=0.25)
     model = Affine()
+    assert data.clean is not None
     expected = np.mean((0.8 * data.noisy.numpy() + 0.01 - data.clean.numpy()) ** 2) / 0.25
     loss = build_objective("supervised").loss(model, data, 0.0, generator())
     assert loss.item() == pytest.approx(expected, rel=1e-6)
@@ -88,7 +91,7 @@ def test_neighbor2neighbor_stops_the_gradient_through_the_whole_image() -> None:
 
 def test_neighbor2neighbor_does_not_look_at_the_clean_image() -> None:
     data = batch()
-    blind = Batch(data.noisy, torch.full_like(data.clean, torch.nan), data.shot_noise, data.read_noise)
+    blind = dataclasses.replace(data, clean=None)
     assert torch.isfinite(build_objective("neighbor2neighbor").loss(Affine(), blind, 1.0, generator()))
 
 
@@ -111,3 +114,8 @@ def test_subsampling_takes_the_pixel_at_its_position_in_every_channel() -> None:
 def test_a_negative_gamma_is_refused() -> None:
     with pytest.raises(ConfigError, match="gamma"):
         build_objective("neighbor2neighbor", gamma=-1)
+
+
+def test_supervised_training_without_clean_pictures_is_refused() -> None:
+    with pytest.raises(ConfigError, match="clean"):
+        build_objective("supervised").loss(Affine(), dataclasses.replace(batch(), clean=None), 0.0, generator())

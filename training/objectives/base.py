@@ -16,18 +16,22 @@ if TYPE_CHECKING:
 _WINDOW = 7
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Packed training patches with their noise."""
 
     noisy: Tensor
     """(B, 4, h, w) float32, linear, not clipped below, channels R Gr Gb B."""
-    clean: Tensor
-    """(B, 4, h, w) float32; methods that learn from noisy images alone do not look at it."""
     shot_noise: Tensor
     """(B, 4) variance per unit of signal."""
     read_noise: Tensor
     """(B, 4) variance at black."""
+    clean: Tensor | None = None
+    """(B, 4, h, w) float32, None where unknown; methods that learn from noisy images alone ignore it."""
+    second: Tensor | None = None
+    """(B, 4, h, w) float32, another noisy frame of each scene, None where there is none."""
+    sources: tuple[str, ...] = ()
+    """File and place of each patch, for messages."""
 
 
 class Objective(Protocol):

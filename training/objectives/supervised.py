@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from training.errors import ConfigError
 from training.objectives.base import inverse_variance
 
 if TYPE_CHECKING:
@@ -23,7 +24,13 @@ class Supervised:
     subsampling = 1
 
     def loss(self, model: NoiseAware, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        """See `Objective.loss`."""
+        """See `Objective.loss`.
+
+        Raises:
+            ConfigError: The batch has no clean patches.
+        """
+        if batch.clean is None:
+            raise ConfigError("objective supervised: it needs clean pictures, and this data has none")
         weight = inverse_variance(batch.clean, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
         denoised: Tensor = model(batch.noisy, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
         return (weight * (denoised - batch.clean).square()).mean()
