@@ -25,7 +25,6 @@ from training.networks import build_network
 
 SIZES = {2: (1224, 1632), 9: (2600, 3464), 24: (4000, 6000)}
 NOISE = (2e-4, 1e-6)
-ROW = "| {size} | {network:.3f} | {total:.3f} | {wall:.1f} | {peak:.0f} | {reference:.2f} | {ratio:.2f} |"
 HEAD = "| MP | network s/MP | file to file s/MP | whole command s | peak MB | reference s/MP | reference ÷ network |"
 ROW = "| {size} | {network:.3f} | {total:.3f} | {wall:.1f} | {peak:.0f} | {reference:.2f} | {ratio:.2f} |"
 STAGES = ("decode", "normalise", "noise", "network", "denormalise", "write")
