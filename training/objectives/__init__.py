@@ -1,7 +1,7 @@
 """Training methods, one per file, found by name.
 
 An objective turns a batch of packed patches into a loss. Losses are in units of the noise: a squared error of 1 is one
-noise variance, so that low and high ISO weigh alike.
+noise variance, so that low and high ISO weigh alike. The option `weighting="none"` gives the papers' plain squares.
 """
 
 from __future__ import annotations

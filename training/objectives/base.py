@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
 
+import torch
 from torch.nn import functional as F
 
+from training.errors import ConfigError
+
 if TYPE_CHECKING:
-    import torch
     from torch import Tensor
 
     from training.networks.noise_aware import NoiseAware
 
+Weighting = Literal["noise", "none"]
+"""Squared errors in units of the noise's variance, or plain as in the papers."""
 _WINDOW = 7
 
 
@@ -54,11 +58,37 @@ class Objective(Protocol):
         """
 
 
-def inverse_variance(signal: Tensor, shot_noise: Tensor, read_noise: Tensor) -> Tensor:
-    """One over the noise's variance where the signal's local mean is what it is.
+def check_choice(option: str, value: str, choices: Any) -> None:
+    """Refuse a value that is none of a Literal's.
 
-    The mean over 7×7 pixels makes the weight independent, but for 1/49, of the noise of the pixel that it weighs; a
-    weight that depended on it would bias the mean.
+    Raises:
+        ConfigError: It is none of them.
+    """
+    if value not in get_args(choices):
+        raise ConfigError(f"{option}: there is no {value!r}; there are {', '.join(get_args(choices))}")
+
+
+def error_weight(weighting: Weighting, signal: Tensor, shot_noise: Tensor, read_noise: Tensor) -> Tensor:
+    """What squared errors are multiplied by: one over the noise's variance, or 1.
+
+    Args:
+        weighting: Which of the two.
+        signal: (B, 4, h, w) linear; see `inverse_variance`.
+        shot_noise: (B, 4).
+        read_noise: (B, 4).
+
+    Returns:
+        (B, 4, h, w).
+    """
+    if weighting == "none":
+        return torch.ones_like(signal)
+    return inverse_variance(signal, shot_noise, read_noise)
+
+
+def inverse_variance(signal: Tensor, shot_noise: Tensor, read_noise: Tensor) -> Tensor:
+    """One over the noise's variance where the signal's surroundings have the mean that they have.
+
+    A weight that depended on the noise of the pixel that it weighs would bias the mean; so the pixel is left out.
 
     Args:
         signal: (B, 4, h, w) linear, noisy or clean; no gradient flows through it.
@@ -68,8 +98,22 @@ def inverse_variance(signal: Tensor, shot_noise: Tensor, read_noise: Tensor) -> 
     Returns:
         (B, 4, h, w).
     """
-    padding = _WINDOW // 2
-    local = F.avg_pool2d(signal.detach(), _WINDOW, stride=1, padding=padding, count_include_pad=False)
     shot, read = shot_noise[..., None, None], read_noise[..., None, None]
     floor = 0.375 * shot.square()  # the photon or so below which a local mean of a dark patch says nothing
-    return 1 / (shot * local.clamp(min=0) + read + floor)
+    return 1 / (shot * surround_mean(signal.detach()).clamp(min=0) + read + floor)
+
+
+def surround_mean(planes: Tensor) -> Tensor:
+    """The mean of the 7×7 pixels around each pixel, of those that exist at the border, without the pixel itself.
+
+    Args:
+        planes: (B, C, h, w), larger than one pixel.
+
+    Returns:
+        (B, C, h, w).
+    """
+    total, count = (
+        F.avg_pool2d(each, _WINDOW, stride=1, padding=_WINDOW // 2, divisor_override=1)
+        for each in (planes, torch.ones_like(planes[:1, :1]))
+    )
+    return (total - planes) / (count - 1)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.errors import ConfigError
-from training.objectives.base import inverse_variance
+from training.objectives.base import Weighting, check_choice, error_weight
 
 if TYPE_CHECKING:
     import torch
@@ -19,9 +19,17 @@ if TYPE_CHECKING:
 
 
 class Supervised:
-    """mean(‖f(y) − x‖² / σ²), x clean, y noisy, σ² the noise's variance."""
+    """mean(w ‖f(y) − x‖²), x clean, y noisy, w one over the noise's variance.
+
+    Args:
+        weighting: "noise" as above, or "none" for plain squares, w = 1.
+    """
 
     subsampling = 1
+
+    def __init__(self, *, weighting: Weighting = "noise") -> None:
+        check_choice("weighting", weighting, Weighting)
+        self.weighting: Weighting = weighting
 
     def loss(self, model: NoiseAware, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:  # noqa: ARG002
         """See `Objective.loss`.
@@ -31,6 +39,6 @@ class Supervised:
         """
         if batch.clean is None:
             raise ConfigError("objective supervised: it needs clean pictures, and this data has none")
-        weight = inverse_variance(batch.clean, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
+        weight = error_weight(self.weighting, batch.clean, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
         denoised: Tensor = model(batch.noisy, batch.shot_noise, batch.read_noise)  # (B, 4, h, w)
         return (weight * (denoised - batch.clean).square()).mean()
