@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import ConfigError
 from training.objectives.neighbor2neighbor import Neighbor2Neighbor
+from training.objectives.noise2noise import Noise2Noise
 from training.objectives.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "neighbor2neighbor": Neighbor2Neighbor,
+    "noise2noise": Noise2Noise,
     "supervised": Supervised,
 }
 

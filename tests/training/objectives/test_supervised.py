@@ -1,0 +1,36 @@
+"""Supervised and Noise2Noise training: losses equal to their equations in plain loops."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from toy_objective import Toy, draws, pixels, toy_at, toy_batch, value_and_gradient, weight_at
+
+from training.errors import ConfigError
+from training.objectives import build_objective
+
+
+@pytest.mark.parametrize("weighting", ["noise", "none"])
+@pytest.mark.parametrize("name", ["supervised", "noise2noise"])
+def test_the_loss_is_the_weighted_mean_square_against_the_target(name: str, weighting: str) -> None:
+    batch, model = toy_batch(), Toy()
+    abc = model.parameters_abc
+    loss = build_objective(name, weighting=weighting).loss(model, batch, 0.0, draws())
+
+    target, weighed = (batch.clean, batch.clean) if name == "supervised" else (batch.second, batch.noisy)
+    total = torch.zeros((), dtype=torch.float64)
+    for b, c, i, j in pixels(batch.noisy):
+        error = toy_at(abc, batch.noisy[b, c], i, j) - target[b, c, i, j]
+        total = total + weight_at(weighting, weighed[b, c], i, j) * error**2
+    expected, gradient = value_and_gradient(total / batch.noisy.numel(), abc)
+    assert loss.item() == pytest.approx(expected, rel=1e-9)
+    assert value_and_gradient(loss, abc)[1] == pytest.approx(gradient, rel=1e-9)
+
+
+@pytest.mark.parametrize(("name", "missing"), [("supervised", "clean"), ("noise2noise", "second")])
+def test_training_without_its_target_is_refused(name: str, missing: str) -> None:
+    batch = dataclasses.replace(toy_batch(), **{missing: None})
+    with pytest.raises(ConfigError, match=f"objective {name}: it needs"):
+        build_objective(name).loss(Toy(), batch, 0.0, draws())
