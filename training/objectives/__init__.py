@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training.errors import ConfigError
+from training.objectives.blind2unblind import Blind2Unblind
 from training.objectives.neighbor2neighbor import Neighbor2Neighbor
 from training.objectives.noise2noise import Noise2Noise
 from training.objectives.supervised import Supervised
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from training.objectives.base import Objective
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
+    "blind2unblind": Blind2Unblind,
     "neighbor2neighbor": Neighbor2Neighbor,
     "noise2noise": Noise2Noise,
     "supervised": Supervised,
