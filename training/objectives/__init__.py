@@ -12,6 +12,7 @@ from training.errors import ConfigError
 from training.objectives.blind2unblind import Blind2Unblind
 from training.objectives.neighbor2neighbor import Neighbor2Neighbor
 from training.objectives.noise2noise import Noise2Noise
+from training.objectives.recorrupted import Recorrupted
 from training.objectives.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "blind2unblind": Blind2Unblind,
     "neighbor2neighbor": Neighbor2Neighbor,
     "noise2noise": Noise2Noise,
+    "recorrupted": Recorrupted,
     "supervised": Supervised,
 }
 
