@@ -3,11 +3,11 @@
 Every pixel is predicted from its surroundings only (a blind spot), which cannot teach the identity; a second term adds
 the prediction that saw the pixel, without gradient, so that what it knows is not lost.
 
-Source: Wang, Liu, Li, Han: "Blind2Unblind: Self-Supervised Image Denoising with Visible Blind Spots", CVPR 2022; the
-masks are section 3.2, the re-visible loss sections 3.3 and 3.4. The filling of masked pixels, the constants and the
-rise of β are those of the authors' raw training, train_sidd_b2u.py in zejinwang/Blind2Unblind. Differences, both
-deliberate: pixels beyond the border are mirrored (theirs are 0, which darkens masked pixels there); β rises from step
-to step (theirs from epoch to epoch).
+Source: Wang, Liu, Li, Han: "Blind2Unblind: Self-Supervised Image Denoising with Visible Blind Spots", CVPR 2022: its
+global-aware mask mapper and its regularised re-visible loss. The filling of masked pixels, the constants and the rise
+of β are those of the authors' raw training, train_sidd_b2u.py in zejinwang/Blind2Unblind. Differences, both deliberate:
+pixels beyond the border are mirrored (theirs are 0, which darkens masked pixels there); β rises from step to step
+(theirs from epoch to epoch).
 """
 
 from __future__ import annotations
