@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 from torch import Tensor, nn
 
 
@@ -15,8 +13,8 @@ class Network(nn.Module):
         receptive_field: Reach of an output pixel into the input, on each side, in packed pixels.
     """
 
-    stride: ClassVar[int]
-    receptive_field: ClassVar[int]
+    stride: int
+    receptive_field: int
 
     def forward(self, features: Tensor) -> Tensor:
         """Map (B, in_channels, h, w) to (B, out_channels, h, w)."""
