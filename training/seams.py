@@ -35,7 +35,8 @@ MAX_DECIBELS = 0.001
 def served_halo(engine: Engine, pictures: Sequence[NDArray[np.float32]]) -> int:
     """The smallest halo with which no picture differs by more than 0.02 standard deviations or 0.001 dB.
 
-    Halos are tried in steps of half a stride, because tiles begin on multiples of the stride and overlap by two halos.
+    Halos are tried in steps of half a stride, because tiles begin on multiples of the stride and overlap by two halos;
+    but not in steps below 16, for networks that take any size.
 
     Args:
         engine: The model, in float32.
@@ -47,8 +48,8 @@ def served_halo(engine: Engine, pictures: Sequence[NDArray[np.float32]]) -> int:
     Raises:
         ConfigError: A picture is too small to have a seam.
     """
-    half = engine.manifest.stride // 2
-    for halo in range(half, engine.manifest.receptive_field, half):
+    step = max(engine.manifest.stride // 2, 16)
+    for halo in range(step, engine.manifest.receptive_field, step):
         if all(_is_seamless(engine, halo, clean, level) for clean in pictures for level in LEVELS):
             return halo
     return engine.manifest.receptive_field
