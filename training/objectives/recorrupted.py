@@ -4,9 +4,9 @@ What is added to the input and, with the other sign, to the target makes their n
 still the signal. It wants the noise model to be right, and Gaussian noise: at a few electrons it is an approximation.
 
 Source: Pang, Zheng, Quan, Ji: "Recorrupted-to-Recorrupted: Unsupervised Deep Learning for Image Denoising", CVPR 2021:
-the pair and its loss. Theirs is Gaussian noise of known covariance; our D is diagonal, with the variance of
-the Poisson-Gaussian model. They average many recorrupted predictions when denoising; our network is told how much noise
-its input has, so that it runs on y itself.
+the pair and its loss. Theirs is Gaussian noise of known covariance; our D is diagonal, with the variance of the
+Poisson-Gaussian model. They average many recorrupted predictions when denoising; our network is told how much noise its
+input has, so that it runs on y itself. With plain input it is not told, and treats y as if it had 1 + α² times as much.
 """
 
 from __future__ import annotations
