@@ -25,7 +25,8 @@ from training.engines.torch import TorchEngine
 from training.errors import ConfigError, PhotositeError
 from training.evaluate import clean_planes, held_out_pictures, scores, table
 from training.golden import make_golden_tile
-from training.loop import CHECKPOINT_NAME, LOG_NAME
+from training.journal import LOG_NAME
+from training.loop import CHECKPOINT_NAME
 from training.manifest import Manifest
 from training.networks import build_network
 from training.networks.noise_aware import DETAIL_WINDOW, INPUT_CHANNELS
