@@ -197,7 +197,8 @@ def start_from(base: ModelRef, config: TrainingConfig, run: Path) -> None:
     """
     weights = load_weights(base)
     _previous(run, config, resume=False)
-    save_checkpoint(run / CHECKPOINT_NAME, Checkpoint(0, config.to_json(), weights, weights, {}))
+    copies = {name: tensor.clone() for name, tensor in weights.items()}
+    save_checkpoint(run / CHECKPOINT_NAME, Checkpoint(0, config.to_json(), weights, copies, {}))
 
 
 class _BatchLoss(nn.Module):

@@ -37,7 +37,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
     parser.add_argument("--preset", required=True, choices=list(PRESETS), help="which training")
     parser.add_argument("--data", type=Path, metavar="DIR", help="what to learn from")
-    parser.add_argument("--run", type=Path, metavar="DIR", help="folder for checkpoint, log and pictures")
+    parser.add_argument("--run", dest="folder", type=Path, metavar="DIR", help="where checkpoint, log and pictures go")
     parser.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="print configuration, steps, memory and time, and stop")
     budget = parser.add_mutually_exclusive_group()
@@ -67,14 +67,14 @@ def run(options: argparse.Namespace, registry: Registry) -> int:
     Raises:
         PhotositeError: It cannot be trained.
     """
+    if not (options.folder or options.dry_run):
+        raise ConfigError("run: name a folder for the checkpoint and the log with --run")
     base = registry.resolve(options.base) if options.base else None
     previous = _previous(options)
     config = _configure(options, base, previous)
     if options.dry_run:
         print(json.dumps({**config.to_json(), "plan": _plan(config, options)}, indent=2))
         return 0
-    if options.run is None:
-        raise ConfigError("run: name a folder for the checkpoint and the log with --run")
     return _train(config, options, None if previous else base)
 
 
@@ -83,7 +83,7 @@ def _previous(options: argparse.Namespace) -> Checkpoint | None:
     from training.checkpoint import load_checkpoint  # noqa: PLC0415  (torch, which `--help` does not need)
     from training.loop import CHECKPOINT_NAME  # noqa: PLC0415
 
-    path = options.run / CHECKPOINT_NAME if options.run and options.resume else None
+    path = options.folder / CHECKPOINT_NAME if options.folder and options.resume else None
     return load_checkpoint(path) if path and path.exists() else None
 
 
@@ -102,7 +102,7 @@ def _configure(options: argparse.Namespace, base: ModelRef | None, previous: Che
     asked = dataclasses.replace(apply_wishes(made, wishes), preset=options.preset, base=str(base or made.base))
     other = [name for name, value in asked.to_json().items() if value != made.to_json()[name]]
     if other:
-        raise ConfigError(f"resume: {options.run} was made with another {', '.join(other)}")
+        raise ConfigError(f"resume: {options.folder} was made with another {', '.join(other)}")
     return made
 
 
@@ -131,9 +131,9 @@ def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef |
     if is_first_process():
         print(f"{options.data}: {sources.summary}", file=sys.stderr)
         if base:
-            start_from(base, config, options.run)
+            start_from(base, config, options.folder)
     resume, device = options.resume or base is not None, _device(options.device)
-    path = train(config, sources.training, options.run, resume=resume, device=device, held_out=sources.held_out)
+    path = train(config, sources.training, options.folder, resume=resume, device=device, held_out=sources.held_out)
     if not is_first_process():
         return 0
     last = load_checkpoint(path)
