@@ -1,4 +1,4 @@
-"""Batches of training patches, each wholly decided by (seed, step, index), drawn ahead while the step before runs.
+"""Batches of training patches, each wholly decided by (seed, step, index), drawn ahead where that helps.
 
 In the flow: patches → **batches** → objective → step.
 """
@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from training.config import TrainingConfig
     from training.datasets.base import Patch, PatchSource
 
-WORKERS = {"cpu": 1, "cuda": 8}
-"""Threads that draw: an accelerator is faster than one of them."""
+WORKERS = {"cuda": 8}
+"""Threads that draw ahead for a device. None for a CPU, whose cores are all busy with the step: one thread more than
+cores makes every other one wait for it."""
 
 
 def draw_batch(
@@ -70,11 +71,15 @@ def collate(patches: Sequence[Patch], device: torch.device) -> Batch:
 def batches_ahead(
     config: TrainingConfig, data: PatchSource, steps: Iterable[int], device: torch.device, first_index: int = 0
 ) -> Generator[Batch]:
-    """The batches of these steps, drawn by threads while earlier ones are trained on.
+    """The batches of these steps, for an accelerator drawn by threads while earlier ones are trained on.
 
     Whoever stops early closes it, so that its threads end.
     """
-    workers = WORKERS.get(device.type, 1)
+    workers = WORKERS.get(device.type, 0)
+    if not workers:
+        for step in steps:
+            yield draw_batch(config, data, step, device, first_index)
+        return
     waiting: deque[Future[Batch]] = deque()
     pool = ThreadPoolExecutor(workers, thread_name_prefix="batches")
     try:

@@ -146,10 +146,6 @@ def test_minutes_become_steps(folder: Path) -> None:
 
 
 def test_captures_train_a_model_by_themselves(folder: Path) -> None:
-    from training.objectives import OBJECTIVES
-
-    if "recorrupted" not in OBJECTIVES:
-        pytest.skip("recorrupted is not there yet")
     (folder / "captures").mkdir()
     for index in range(2):
         path = folder / "captures" / f"{index}.dng"
