@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import random
 import resource
@@ -331,7 +330,44 @@ def test_the_same_seed_draws_the_same_patch_and_another_draws_another() -> None:
     assert not np.array_equal(first.noisy, other.noisy)
 
 
-def test_a_log_line_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
-    path = tmp_path / "log.jsonl"
-    path.write_text(json.dumps({"step": 20, "loss": 1.0}) + '\n{"step": 40, "lo')
-    assert read_log(path) == [{"step": 20, "loss": 1.0}]
+def test_a_gradient_scaler_goes_on_where_it_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scaler(device: torch.device, _dtype: torch.dtype) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(device.type, init_scale=1024.0, growth_interval=3)
+
+    monkeypatch.setattr("training.loop.gradient_scaler", scaler)
+    settings = config(steps=8)
+    whole = load_checkpoint(train(settings, pictures(), tmp_path / "whole", resume=False, device=CPU))
+    assert whole.progress["scaler"]["scale"] == 4096.0  # it grew twice
+    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("training.batches.draw_batch", dies_at(5))
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, pictures(), tmp_path / "cut", resume=False, device=CPU)
+    cut = load_checkpoint(train(settings, pictures(), tmp_path / "cut", resume=True, device=CPU))
+    assert cut.progress["scaler"] == whole.progress["scaler"]
+    assert_same(whole, cut)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::FutureWarning:torch")  # the compiler's own
+def test_a_compiled_network_trains_as_an_interpreted_one(tmp_path: Path) -> None:
+    settings = config(precision="float32", steps=3)
+    plain = load_checkpoint(train(settings, pictures(), tmp_path / "plain", resume=False, device=CPU))
+    compiled = dataclasses.replace(settings, compile=True)
+    path = train(compiled, pictures(), tmp_path / "compiled", resume=False, device=CPU, held_out=pictures(1))
+    for name, tensor in load_checkpoint(path).average.items():
+        torch.testing.assert_close(plain.average[name], tensor, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_an_accelerator_learns_in_any_precision_and_resumes(tmp_path: Path, precision: Any) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    device = torch.device("cuda")
+    settings = config(steps=40, precision=precision, learning_rate=1e-3, batch_size=8)
+    path = train(settings, pictures(), tmp_path, resume=False, device=device, held_out=pictures(1))
+    last = load_checkpoint(path)
+    assert (last.step, bool(last.progress["scaler"])) == (40, precision == "float16")
+    losses = [line["loss"] for line in curve(tmp_path) if "loss" in line]
+    assert losses[1] < losses[0]
