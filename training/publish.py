@@ -246,6 +246,8 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
     """
     if not (options.pictures or options.dataset):
         raise ConfigError("publish: a model is measured first; name --pictures (photographs) or --dataset (SIDD)")
+    if options.every < 1:
+        raise ConfigError(f"every: got {options.every}, wanted 1 or more")
     version = options.version or known.next_version(options.name)
     check_name(options.name, version)
     _check_new(known, options.name, version)

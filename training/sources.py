@@ -61,10 +61,11 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
         files = find_pairs(checked)
         check_pairs(files, config.patch_size)
         return f"{len(files)} noisy frames in {checked}"
-    paths = (path for path in checked.rglob("*") if path.is_file() and not path.name.startswith("."))
+    paths = [path.relative_to(checked) for path in checked.rglob("*") if path.is_file()]
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
     if config.dataset == "pictures":
-        paths = (path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES)
-    count = sum(1 for _ in paths)
+        paths = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    count = len(paths)
     if not count:
         raise ConfigError(f"data: nothing to train on in {checked}; {config.preset} wants {WANTED[config.dataset]}")
     return f"{count} files in {checked}"

@@ -123,6 +123,7 @@ def test_a_shipped_models_version_cannot_be_taken(folder: Path, capsys: pytest.C
         ([], "a model is measured first"),
         (["--pictures", "{}/nowhere"], "pictures: none in"),
         (["--dataset", "{}/pictures"], "expected ValidationNoisyBlocksRaw.mat"),
+        (["--pictures", "{}/pictures", "--every", "0"], "every: got 0"),
         (["--pictures", "{}/pictures", "--version", "../1"], "version: '../1' is not"),
     ],
 )

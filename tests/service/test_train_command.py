@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
@@ -125,6 +127,41 @@ def test_a_half_downloaded_data_set_is_2_before_any_training(folder: Path, capsy
     assert f"{path}: expected" in error
     assert "found" in error
     assert not (folder / "run").exists()
+
+
+def test_half_a_picture_is_2_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = folder / "data" / "b.png"
+    path.write_bytes((folder / "data" / "a.png").read_bytes()[:5000])
+    assert train(folder) == 2
+    assert f"{path}: expected a picture, found 5000 bytes" in capsys.readouterr().err
+
+
+def test_a_stopped_run_is_130_and_says_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from training.batches import draw_batch
+
+    def draw(*arguments: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return draw_batch(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("training.batches.draw_batch", draw)
+        assert train(folder, "--steps", "9") == 130
+    assert "stopped after 1 of 9 steps; --resume goes on" in capsys.readouterr().err
+    assert train(folder, "--resume") == 0
+    assert state(folder).step == 9
+
+
+def test_the_papers_preset_trains_on_sidd(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_scene(folder / "sidd", shape=(140, 150))
+    options = ["--data", str(folder / "sidd"), "--run", str(folder / "run"), "--patch-size", "64", "--device", "cpu"]
+    assert main(["train", "--preset", "n2n-sidd", *options, "--steps", "2", "--batch-size", "1"]) == 0
+    assert "2 frames; nothing held out to judge on" in capsys.readouterr().err
+    config = state(folder).config
+    assert (config["decay_steps"], config["optimiser"], config["input_normalisation"]) == (1, "adam", "none")
+    lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["lr"] for line in lines] == [5e-5]  # halved after the first of two steps
 
 
 def test_a_run_folder_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

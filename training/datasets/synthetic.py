@@ -98,9 +98,17 @@ def load_pictures(
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 sRGB."""
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    """(H, W, 3) uint8 sRGB.
+
+    Raises:
+        ConfigError: It is no picture, or half of one.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        raise ConfigError(f"data: {path}: expected a picture, found {size} bytes that are none: {error}") from error
 
 
 def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
