@@ -21,6 +21,7 @@ class Wishes:
     epochs: float | None = None
     minutes: float | None = None
     batch_size: int | None = None
+    processes: int | None = None
     patch_size: int | None = None
     learning_rate: float | None = None
     held_out_share: float | None = None
@@ -54,12 +55,13 @@ def apply_wishes(config: TrainingConfig, wishes: Wishes) -> TrainingConfig:
 
 
 def _steps(config: TrainingConfig, wishes: Wishes) -> int:
-    """The number of steps; a preset that counts in epochs sees as many patches whatever the batch size."""
-    batch_size = wishes.batch_size or config.batch_size
+    """The number of steps; a preset that counts in epochs sees as many patches whatever the batch."""
+    before = config.batch_size * config.processes
+    now = (wishes.batch_size or config.batch_size) * (wishes.processes or config.processes)
     if wishes.steps is not None:
         return wishes.steps
     if wishes.epochs is None:
-        return math.ceil(config.steps * config.batch_size / batch_size) if config.patches_per_epoch else config.steps
+        return math.ceil(config.steps * before / now) if config.patches_per_epoch else config.steps
     if not config.patches_per_epoch:
         raise ConfigError(f"epochs: {config.preset} draws its patches anew for ever; give steps or minutes")
-    return math.ceil(wishes.epochs * config.patches_per_epoch / batch_size)
+    return math.ceil(wishes.epochs * config.patches_per_epoch / now)

@@ -48,6 +48,8 @@ class TrainingConfig:
     """Height and width of a training patch in packed pixels."""
     batch_size: int = 8
     """Patches a step, in each process of a distributed run."""
+    processes: int = 1
+    """Processes of a distributed run."""
     steps: int = 4000
     """Optimiser steps."""
     minutes: float = 0.0
@@ -85,7 +87,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained."""
-        for name in ("patch_size", "batch_size", "steps", "learning_rate", "ema_steps", "validate_steps"):
+        for name in ("patch_size", "batch_size", "processes", "steps", "learning_rate", "ema_steps", "validate_steps"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, wanted more than 0")
         for name in (

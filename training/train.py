@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -93,8 +94,9 @@ def _configure(options: argparse.Namespace, base: ModelRef | None, previous: Che
     Raises:
         ConfigError: Something is.
     """
-    names = [field.name for field in dataclasses.fields(Wishes)]
-    wishes = Wishes(**{name: getattr(options, name) for name in names})
+    names = [field.name for field in dataclasses.fields(Wishes) if field.name != "processes"]
+    processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun says so
+    wishes = Wishes(processes=processes, **{name: getattr(options, name) for name in names})
     if previous is None:
         config = preset(options.preset)
         return apply_wishes(_based(config, base) if base else config, wishes)
@@ -166,7 +168,7 @@ def _plan(config: TrainingConfig, options: argparse.Namespace) -> dict[str, Any]
     needs = measure(config, device)
     seconds = needs.seconds_per_patch * config.batch_size
     steps = max(1, int(config.minutes * 60 / seconds)) if config.minutes else config.steps
-    patches = steps * config.batch_size
+    patches = steps * config.batch_size * config.processes
     return {
         "data": data,
         "device": device.type,

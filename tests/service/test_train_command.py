@@ -209,3 +209,12 @@ def test_help_imports_no_torch() -> None:
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert run.stdout.endswith("[]\n")
     assert "--preset" in run.stdout
+
+
+def test_a_run_is_resumed_by_as_many_processes(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(folder, "--steps", "1") == 0
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    assert train(folder, "--resume") == 2
+    assert "was made with another processes" in capsys.readouterr().err

@@ -64,6 +64,8 @@ def test_a_preset_can_be_built(name: str) -> None:
         (Wishes(epochs=10), 150_000, 30_000),
         (Wishes(batch_size=8), 750_000, 150_000),
         (Wishes(batch_size=8, epochs=1), 7500, 1500),
+        (Wishes(batch_size=1, processes=4), 1_500_000, 300_000),
+        (Wishes(processes=2, epochs=10), 75_000, 15_000),
     ],
 )
 def test_a_budget_stretches_the_papers_schedule(wishes: Wishes, steps: int, decay_steps: int) -> None:
