@@ -17,13 +17,13 @@ import sys
 from typing import TYPE_CHECKING
 
 import training
-from service.commands import denoise, inspect, models, serving, validate
+from service.commands import denoise, inspect, models, serving, train, validate
 from training.errors import ConfigError, ModelError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (denoise, inspect, validate, models, serving)
+COMMANDS = (denoise, inspect, train, validate, models, serving)
 EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
 
 

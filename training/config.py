@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from training.datasets.synthetic import SHOT_NOISE_RANGE
 from training.errors import ConfigError
@@ -12,13 +12,22 @@ from training.errors import ConfigError
 if TYPE_CHECKING:
     from training.manifest import InputNormalisation
 
+DatasetKind = Literal["pictures", "sidd", "captures"]
+OptimiserName = Literal["adamw", "adam"]
+ScheduleName = Literal["cosine", "step"]
+PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingConfig:
-    """A training run."""
+    """A training run. A checkpoint that lacks a field is older than it, and was made with what is its default now."""
 
     preset: str
     """Name of the preset it came from."""
+    dataset: DatasetKind = "pictures"
+    """What it learns from: photographs made into raws, SIDD-Medium, or a folder of captures."""
+    held_out_share: float = 0.0
+    """Share of the images that is kept from training and judged on, where the data brings none for that."""
     objective: str
     """Training method, a name of `training.objectives`."""
     objective_options: dict[str, Any] = field(default_factory=dict)
@@ -29,39 +38,115 @@ class TrainingConfig:
     """Its options."""
     input_normalisation: InputNormalisation = "variance-stabilised"
     """How the noise model enters the network."""
+    base: str = ""
+    """NAME@VERSION of the model whose weights it starts from, empty for none."""
     scales: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Pictures are resized by one of these before mosaicking."""
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE
-    """Shot noise is drawn log-uniformly between these."""
+    """Shot noise that pictures are given is drawn log-uniformly between these."""
     patch_size: int = 96
     """Height and width of a training patch in packed pixels."""
     batch_size: int = 8
-    """Patches a step."""
+    """Patches a step, in each process of a distributed run."""
+    processes: int = 1
+    """Processes of a distributed run."""
     steps: int = 4000
     """Optimiser steps."""
+    minutes: float = 0.0
+    """Budget in minutes, 0 for none; `steps` is then what fitted into them when the run began."""
+    patches_per_epoch: int = 0
+    """Patches that are called an epoch, 0 where the data has no natural one."""
+    optimiser: OptimiserName = "adamw"
+    """AdamW, or the papers' Adam."""
     learning_rate: float = 1e-3
-    """Largest learning rate, reached after `warmup_steps`; from there it falls to 0 along half a cosine."""
+    """Largest learning rate, reached after `warmup_steps`."""
     warmup_steps: int = 100
     """Steps of linear rise to the largest learning rate."""
+    schedule: ScheduleName = "cosine"
+    """From the largest learning rate to 0 along half a cosine, or down by `decay_factor` every `decay_steps`."""
+    decay_steps: int = 0
+    """Steps between two falls of the schedule "step"."""
+    decay_factor: float = 0.5
+    """What the learning rate is multiplied by at each of them."""
     weight_decay: float = 1e-4
-    """AdamW's decoupled weight decay."""
+    """Decoupled for AdamW, added to the gradient for Adam."""
     gradient_norm: float = 1.0
-    """Gradients are scaled down to this norm where they exceed it."""
+    """Gradients are scaled down to this norm where they exceed it; 0 leaves them alone."""
     ema_steps: int = 200
-    """The published weights are an exponential moving average over about this many steps."""
+    """The published weights are an exponential moving average over about this many steps; 1 for the last weights."""
+    validate_steps: int = 500
+    """Steps between two looks at held-out patches."""
+    patience: int = 0
+    """The run ends after this many looks without a better score; 0 for never."""
+    precision: PrecisionName = "auto"
+    """Of the network's multiplications; "auto" takes bfloat16 where the hardware has it."""
+    compile: bool = False
+    """Whether the network is compiled first: some minutes once, then faster steps."""
     seed: int = 0
     """Decides initial weights, patches, noise and every draw of the objective."""
 
     def __post_init__(self) -> None:
         """Reject what cannot be trained."""
-        positive = ("patch_size", "batch_size", "steps", "learning_rate", "warmup_steps", "gradient_norm", "ema_steps")
-        for name in positive:
+        for name in ("patch_size", "batch_size", "processes", "steps", "learning_rate", "ema_steps", "validate_steps"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{name}: got {getattr(self, name)}, wanted more than 0")
+        for name in (
+            "warmup_steps",
+            "gradient_norm",
+            "minutes",
+            "patches_per_epoch",
+            "weight_decay",
+            "patience",
+            "seed",
+        ):
+            if not getattr(self, name) >= 0:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, wanted 0 or more")
         low, high = self.shot_noise_range
         if not 0 < low <= high < 1:
             raise ConfigError(f"shot_noise_range: got {self.shot_noise_range}, wanted 0 < low ≤ high < 1")
+        if not 0 <= self.held_out_share < 1:
+            raise ConfigError(f"held_out_share: got {self.held_out_share}, wanted 0 or more, and less than 1")
+        if self.schedule == "step" and not (self.decay_steps > 0 and 0 < self.decay_factor <= 1):
+            raise ConfigError("schedule: step wants decay_steps above 0, and a decay_factor above 0 and up to 1")
+        self._check_names()
+
+    def _check_names(self) -> None:
+        choices = {
+            "dataset": DatasetKind,
+            "optimiser": OptimiserName,
+            "schedule": ScheduleName,
+            "precision": PrecisionName,
+        }
+        for name, kind in choices.items():
+            if getattr(self, name) not in get_args(kind):
+                known = ", ".join(get_args(kind))
+                raise ConfigError(f"{name}: there is no {getattr(self, name)!r}; there are {known}")
+
+    def with_steps(self, steps: int) -> Self:
+        """The same training in another number of steps: a schedule in steps is stretched, the rise kept short."""
+        return dataclasses.replace(
+            self,
+            steps=steps,
+            decay_steps=max(1, round(self.decay_steps * steps / self.steps)) if self.decay_steps else 0,
+            warmup_steps=min(self.warmup_steps, max(1, steps // 10)),
+        )
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return dataclasses.asdict(self)
+        listed = dataclasses.asdict(self)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in listed.items()}
+
+    @classmethod
+    def from_json(cls, fields: dict[str, Any]) -> Self:
+        """Undo `to_json`.
+
+        Raises:
+            ConfigError: A field is unknown, missing or unusable.
+        """
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value for name, value in fields.items()
+        }
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ConfigError("configuration: it is of another version of Photosite", detail=str(error)) from error

@@ -1,44 +1,65 @@
 """The training loop, read from top to bottom.
 
-Every draw is decided by (seed, step): a run that is stopped and resumed gives the same weights, bit for bit on one
-machine, as one that was not.
+Every draw is decided by (seed, step, index): a run that is stopped, or killed, and resumed gives the same weights and
+the same log, bit for bit on one machine, as one that was not.
 """
 
 from __future__ import annotations
 
-import json
-import math
-import signal
 import time
-from typing import TYPE_CHECKING, Any, cast
+from contextlib import closing, nullcontext
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from torch import nn
 from tqdm import tqdm
 
-from training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from training.batches import batches_ahead
+from training.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
+from training.config import TrainingConfig
+from training.distributed import joined_group
 from training.errors import ConfigError, ModelError
+from training.footprint import explained_shortage, steps_in
+from training.holdout import HoldOut
+from training.journal import Journal
 from training.networks import build_network
 from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
 from training.objectives import build_objective
-from training.objectives.base import Batch
+from training.optimiser import (
+    build_optimiser,
+    learning_rate,
+    moments,
+    restore_moments,
+    set_learning_rate,
+    update_average,
+)
+from training.precision import autocast, gradient_scaler, training_dtype
+from training.progress import Progress
+from training.stopping import remembered_signals
 
 if TYPE_CHECKING:
     from pathlib import Path
-    from types import FrameType
 
-    from numpy.typing import NDArray
-
-    from training.config import TrainingConfig
     from training.datasets.base import PatchSource
+    from training.objectives.base import Batch, Objective
+    from training.registry import ModelRef
 
 CHECKPOINT_NAME = "checkpoint.safetensors"
-LOG_NAME = "log.jsonl"
+BEST_NAME = "best.safetensors"
 CHECKPOINT_SECONDS = 60
 LOG_STEPS = 20
 
 
-def train(config: TrainingConfig, data: PatchSource, run: Path, *, resume: bool, device: torch.device) -> Path:
+def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to be read from top to bottom)
+    config: TrainingConfig,
+    data: PatchSource,
+    run: Path,
+    *,
+    resume: bool,
+    device: torch.device,
+    held_out: PatchSource | None = None,
+) -> Path:
     """Train a network and leave its checkpoint in `run`.
 
     SIGTERM and Ctrl-C stop it after the step in progress, with a checkpoint.
@@ -46,153 +67,169 @@ def train(config: TrainingConfig, data: PatchSource, run: Path, *, resume: bool,
     Args:
         config: What to train.
         data: Where patches come from.
-        run: Folder for the checkpoint and for log.jsonl, one line every 20 steps.
+        run: Folder for the checkpoint, for log.jsonl with one line every 20 steps, and for pictures.
         resume: Go on from the checkpoint in `run`; without it a used folder is refused.
         device: Where to train.
+        held_out: Patches to judge on as it goes; None for none.
 
     Returns:
         The checkpoint's path.
 
     Raises:
-        ConfigError: `run` is used and `resume` is not set, or the checkpoint is of another configuration.
+        ConfigError: `run` is used and `resume` is not set; the checkpoint is of another configuration; something cannot
+            be written; or memory ran out.
         ModelError: The loss became infinite or not a number; the last good checkpoint stays.
     """
-    # ---- network, objective, optimiser -------------------------------------------------------------------------
-    torch.manual_seed(config.seed)
-    channels = INPUT_CHANNELS[config.input_normalisation]
-    network = build_network(config.network, in_channels=channels, **config.network_options)
-    model = NoiseAware(network, config.input_normalisation).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    objective = build_objective(config.objective, **config.objective_options)
-    if config.patch_size % (network.stride * objective.subsampling):
-        raise ConfigError(f"patch_size: wanted a multiple of {network.stride * objective.subsampling}")
-    average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
-    optimiser = torch.optim.AdamW(network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+    with joined_group(device) as group, remembered_signals() as stop, explained_shortage(config, device):
+        # ---- start or resume -----------------------------------------------------------------------------------
+        path, checkpoint = run / CHECKPOINT_NAME, _previous(run, config, resume=resume)
+        if checkpoint:
+            config = TrainingConfig.from_json(checkpoint.config)
+        if config.minutes and not (checkpoint and checkpoint.step):
+            config = config.with_steps(group.first(steps_in(config.minutes, config, data, device)))
+        first_step = checkpoint.step if checkpoint else 0
+        progress = Progress.from_json(checkpoint.progress if checkpoint else {})
 
-    # ---- start or resume ---------------------------------------------------------------------------------------
-    run.mkdir(parents=True, exist_ok=True)
-    path = run / CHECKPOINT_NAME
-    first_step = _resume(path, config, network, average, optimiser) if path.exists() and resume else 0
-    if path.exists() and not resume:
-        raise ConfigError(f"run: {run} already holds a checkpoint; add --resume, or choose another folder")
-    stop = _stop_on_signals()
+        # ---- network, objective, optimiser ---------------------------------------------------------------------
+        torch.manual_seed(config.seed)
+        channels = INPUT_CHANNELS[config.input_normalisation]
+        network = build_network(config.network, in_channels=channels, **config.network_options)
+        model = NoiseAware(network, config.input_normalisation).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        objective = build_objective(config.objective, **config.objective_options)
+        if config.patch_size % (network.stride * objective.subsampling):
+            raise ConfigError(f"patch_size: wanted a multiple of {network.stride * objective.subsampling}")
+        average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
+        optimiser = build_optimiser(config, network)
+        dtype = training_dtype(device, config.precision)
+        scaler = gradient_scaler(device, dtype)
+        if checkpoint:
+            network.load_state_dict(checkpoint.network)
+            for name, tensor in checkpoint.average.items():
+                average[name].copy_(tensor)
+            restore_moments(optimiser, checkpoint.optimiser)
+            scaler.load_state_dict(progress.scaler)
+        judge = HoldOut(held_out, model, objective, device, dtype) if held_out and group.is_first else None
+        if config.compile:
+            network.compile()
+        loss_of = group.share(_BatchLoss(model, objective))
 
-    # ---- steps -------------------------------------------------------------------------------------------------
-    saved_at, losses, started = time.monotonic(), [], time.monotonic()
-    with (run / LOG_NAME).open("a", encoding="utf-8") as log:
-        for step in tqdm(range(first_step, config.steps), initial=first_step, total=config.steps, disable=None):
-            # ---- one batch, wholly decided by (seed, step) -----------------------------------------------------
-            batch = draw_batch(config, data, step, device)
-            generator = torch.Generator(device).manual_seed(config.seed * 1_000_003 + step)
+        def seconds() -> float:
+            """Time spent on this run, without the pauses between its parts."""
+            return round(earlier + time.monotonic() - started, 1)
 
-            # ---- forward, backward, update ---------------------------------------------------------------------
-            for group in optimiser.param_groups:
-                group["lr"] = learning_rate(config, step)
-            with torch.autocast(device.type, torch.bfloat16):
-                loss = objective.loss(model, batch, step / config.steps, generator)
-            if not torch.isfinite(loss):
-                names = ", ".join(batch.sources)
-                raise ModelError(f"the loss is {loss.item()} at step {step}; its patches: {names}; kept: {path}")
-            optimiser.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
-            optimiser.step()
-            update_average(average, network.state_dict(), config, step)
-            losses.append(loss.item())
+        def save(name: str) -> None:
+            """Leave everything that a resumed run needs."""
+            progress.scaler = scaler.state_dict()
+            progress.seconds = seconds()
+            state = network.state_dict(), average, moments(optimiser)
+            save_checkpoint(run / name, Checkpoint(done, config.to_json(), *state, progress.to_json()))
 
-            # ---- log, checkpoint, stop -------------------------------------------------------------------------
-            done = step + 1
-            if done % LOG_STEPS == 0:
-                line = {"step": done, "loss": float(np.mean(losses[-LOG_STEPS:])), "lr": learning_rate(config, step)}
-                log.write(json.dumps({**line, "seconds": round(time.monotonic() - started, 1)}) + "\n")
-                log.flush()
-            if stop or done == config.steps or time.monotonic() - saved_at > CHECKPOINT_SECONDS:
-                state = Checkpoint(done, config.to_json(), network.state_dict(), average, _moments(optimiser))
-                save_checkpoint(path, state)
-                saved_at = time.monotonic()
-            if stop:
-                break
+        # ---- steps ---------------------------------------------------------------------------------------------
+        done, saved_at, earlier, started = first_step, time.monotonic(), progress.seconds, time.monotonic()
+        steps = range(first_step, first_step if progress.ended == "patience" else config.steps)
+        progress.ended = ""
+        batches = batches_ahead(config, data, steps, device, group.rank * config.batch_size)
+        journal = Journal(run, first_step) if group.is_first else None
+        bar = tqdm(initial=first_step, total=config.steps, unit="step", disable=None if group.is_first else True)
+        with closing(batches), journal or nullcontext(), bar:
+            for step, batch in zip(steps, batches, strict=True):
+                # ---- forward, backward, update -----------------------------------------------------------------
+                rate = learning_rate(config, step)
+                set_learning_rate(optimiser, rate)
+                generator = torch.Generator(device).manual_seed(config.seed * 1_000_003 + step + (group.rank << 40))
+                with autocast(device, dtype):
+                    loss = loss_of(batch, step / config.steps, generator)
+                loss_value = group.mean(loss)
+                if not np.isfinite(loss_value):
+                    names = ", ".join(batch.sources)
+                    raise ModelError(f"the loss is {loss_value} at step {step}; its patches: {names}; kept: {path}")
+                optimiser.zero_grad(set_to_none=True)
+                scaler.scale(loss).backward()
+                scaler.unscale_(optimiser)
+                if config.gradient_norm:
+                    nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
+                scaler.step(optimiser)
+                scaler.update()
+                update_average(average, network.state_dict(), config, step)
+
+                # ---- log -----------------------------------------------------------------------------------------
+                done = step + 1
+                progress.meet(batch)
+                progress.losses.append(loss_value)
+                bar.set_postfix(loss=f"{loss_value:.4g}", refresh=False)
+                bar.update()
+                if journal and (done % LOG_STEPS == 0 or done == config.steps):
+                    mean = float(np.mean(progress.losses))
+                    journal.write(done, {"loss": mean, "lr": rate, "seconds": seconds()})
+                if done % LOG_STEPS == 0:
+                    progress.losses.clear()
+
+                # ---- held-out patches, early stop --------------------------------------------------------------
+                if judge and journal and (done % config.validate_steps == 0 or done == config.steps):
+                    look = judge.look(average, done, run)
+                    journal.write(done, {**look.figures, "seconds": seconds()})
+                    if progress.judge(look.score, done) and config.patience:
+                        save(BEST_NAME)
+                    if config.patience and progress.looks_since_best >= config.patience:
+                        progress.ended = "patience"
+
+                # ---- checkpoint, stop --------------------------------------------------------------------------
+                if done == config.steps:
+                    progress.ended = "steps"
+                elif stop and not progress.ended:
+                    progress.ended = "signal"
+                ending = group.any(bool(progress.ended))
+                if journal and (ending or time.monotonic() - saved_at > CHECKPOINT_SECONDS):
+                    journal.sync()
+                    save(CHECKPOINT_NAME)
+                    saved_at = time.monotonic()
+                if ending:
+                    break
     return path
 
 
-def draw_batch(config: TrainingConfig, data: PatchSource, step: int, device: torch.device) -> Batch:
-    """The batch of a step: the same for the same seed and step."""
-    patches = [data.draw((config.seed, step, index)) for index in range(config.batch_size)]
-    shot, read = (
-        torch.tensor([[getattr(patch, name)] * 4 for patch in patches], dtype=torch.float32, device=device)
-        for name in ("shot_noise", "read_noise")
-    )
+def start_from(base: ModelRef, config: TrainingConfig, run: Path) -> None:
+    """Begin a run with a published model's weights, as its checkpoint of step 0.
 
-    def stacked(planes: list[NDArray[np.float32] | None]) -> torch.Tensor | None:
-        """(B, 4, h, w), or None where a patch has none."""
-        known = [each for each in planes if each is not None]
-        if len(known) < len(planes):
-            return None
-        return torch.from_numpy(np.stack(known)).to(device).contiguous(memory_format=torch.channels_last)
-
-    noisy = stacked([patch.noisy for patch in patches])
-    return Batch(
-        noisy=cast("torch.Tensor", noisy),
-        shot_noise=shot,
-        read_noise=read,
-        clean=stacked([patch.clean for patch in patches]),
-        second=stacked([patch.second for patch in patches]),
-        sources=tuple(patch.source for patch in patches),
-    )
+    Raises:
+        ModelError: They cannot be read.
+        ConfigError: The folder is used, or cannot be written to.
+    """
+    weights = load_weights(base)
+    _previous(run, config, resume=False)
+    copies = {name: tensor.clone() for name, tensor in weights.items()}
+    save_checkpoint(run / CHECKPOINT_NAME, Checkpoint(0, config.to_json(), weights, copies, {}))
 
 
-def learning_rate(config: TrainingConfig, step: int) -> float:
-    """Linear rise, then half a cosine to 0."""
-    if step < config.warmup_steps:
-        return config.learning_rate * (step + 1) / config.warmup_steps
-    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
-    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+class _BatchLoss(nn.Module):
+    """A batch's loss as one module's forward pass: the form in which gradients of several processes are averaged."""
+
+    def __init__(self, model: NoiseAware, objective: Objective) -> None:
+        super().__init__()
+        self.model, self._objective = model, objective
+
+    def forward(self, batch: Batch, progress: float, generator: torch.Generator) -> torch.Tensor:
+        return self._objective.loss(self.model, batch, progress, generator)
 
 
-@torch.no_grad()
-def update_average(
-    average: dict[str, torch.Tensor], current: dict[str, torch.Tensor], config: TrainingConfig, step: int
-) -> None:
-    """Move the average towards the current weights; early steps count more, so that it forgets the beginning."""
-    share = max(1 / config.ema_steps, 1 / (step + 1))
-    for name, tensor in current.items():
-        average[name].lerp_(tensor, share)
+def _previous(run: Path, config: TrainingConfig, *, resume: bool) -> Checkpoint | None:
+    """The checkpoint to go on from, None at a run's beginning.
 
-
-def _resume(
-    path: Path,
-    config: TrainingConfig,
-    network: torch.nn.Module,
-    average: dict[str, torch.Tensor],
-    optimiser: torch.optim.Optimizer,
-) -> int:
-    """Load a checkpoint into the run's objects; returns the steps it has done."""
+    Raises:
+        ConfigError: The folder is used and `resume` is not set, cannot be made, or holds another run.
+    """
+    path = run / CHECKPOINT_NAME
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"run: {run} cannot be made: {error.strerror or error}") from error
+    if not path.exists():
+        return None
+    if not resume:
+        raise ConfigError(f"run: {run} already holds a checkpoint; add --resume, or choose another folder")
     checkpoint = load_checkpoint(path)
-    if json.loads(json.dumps(config.to_json())) != checkpoint.config:
+    made = TrainingConfig.from_json(checkpoint.config)
+    wanted = config.with_steps(made.steps) if config.minutes else config  # minutes became steps when the run began
+    if made != wanted:
         raise ConfigError(f"resume: {path} was made with another configuration")
-    network.load_state_dict(checkpoint.network)
-    for name, tensor in checkpoint.average.items():
-        average[name].copy_(tensor)
-    state: dict[int, dict[str, Any]] = {}
-    for key, tensor in checkpoint.optimiser.items():
-        index, name = key.split(".", 1)
-        state.setdefault(int(index), {})[name] = tensor
-    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    return checkpoint.step
-
-
-def _moments(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
-    """AdamW's state as named tensors."""
-    state = optimiser.state_dict()["state"]
-    return {f"{index}.{name}": tensor for index, values in state.items() for name, tensor in values.items()}
-
-
-def _stop_on_signals() -> list[int]:
-    """A list that is empty until SIGTERM or SIGINT arrives."""
-    received: list[int] = []
-
-    def remember(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, remember)
-    return received
+    return checkpoint

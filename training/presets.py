@@ -1,7 +1,15 @@
-"""Whole training configurations by name."""
+"""Whole training configurations by name.
+
+The presets of papers are the papers' own: plain input, plain squares, every image trained on, last weights published.
+
+Source: Huang et al., "Neighbor2Neighbor", CVPR 2021, section 4.1 and its published tools for raw data; Wang et al.,
+"Blind2Unblind", CVPR 2022, section 4.1 and its published training on SIDD; Pang et al., "Recorrupted-to-Recorrupted",
+CVPR 2021. Ours alone are "supervised-synthetic", "n2n-synthetic", "r2r-synthetic" and "captures".
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING
 
 from training.config import TrainingConfig
@@ -9,6 +17,14 @@ from training.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+SIDD_PATCHES_PER_EPOCH = 60_000
+"""The papers' tools cut SIDD-Medium's 320 noisy frames into 512×512 photosites, every 256: 165 to 220 a frame, some
+60,000 in all. An epoch takes one patch of 256×256 out of each. Ours are drawn anywhere in a frame, as many."""
+_SIDD_BATCH, _SIDD_EPOCHS = 4, 100
+_SIDD_STEPS_PER_EPOCH = SIDD_PATCHES_PER_EPOCH // _SIDD_BATCH
+BASE_LEARNING_RATE_SHARE = 0.1
+"""Of a preset's learning rate when it starts from a published model: enough to adapt, too little to forget."""
 
 
 def supervised_synthetic() -> TrainingConfig:
@@ -32,9 +48,89 @@ def n2n_synthetic() -> TrainingConfig:
     )
 
 
+def r2r_synthetic() -> TrainingConfig:
+    """Recorrupted-to-Recorrupted on noisy synthetic raws alone, whose noise model is known."""
+    return TrainingConfig(preset="r2r-synthetic", objective="recorrupted", objective_options={"alpha": 0.5})
+
+
+def _sidd_paper(name: str, objective: str) -> TrainingConfig:
+    """What Neighbor2Neighbor and Blind2Unblind have in common on SIDD: Adam, 100 epochs, halved every 20."""
+    return TrainingConfig(
+        preset=name,
+        dataset="sidd",
+        objective=objective,
+        input_normalisation="none",
+        patch_size=128,
+        batch_size=_SIDD_BATCH,
+        steps=_SIDD_EPOCHS * _SIDD_STEPS_PER_EPOCH,
+        patches_per_epoch=SIDD_PATCHES_PER_EPOCH,
+        optimiser="adam",
+        learning_rate=1e-4,
+        warmup_steps=0,
+        schedule="step",
+        decay_steps=20 * _SIDD_STEPS_PER_EPOCH,
+        weight_decay=0.0,
+        gradient_norm=0.0,
+        ema_steps=1,
+        validate_steps=_SIDD_STEPS_PER_EPOCH,
+    )
+
+
+def n2n_sidd() -> TrainingConfig:
+    """Neighbor2Neighbor on SIDD-Medium's noisy frames: 51.06 dB on its validation blocks in the paper."""
+    config = _sidd_paper("n2n-sidd", "neighbor2neighbor")
+    return dataclasses.replace(config, objective_options={"gamma": 1.0, "sampler": "random", "weighting": "none"})
+
+
+def n2n_sidd_rrg() -> TrainingConfig:
+    """The same with the paper's larger network: 51.39 dB."""
+    return dataclasses.replace(n2n_sidd(), preset="n2n-sidd-rrg", network="rrg")
+
+
+def b2u_sidd() -> TrainingConfig:
+    """Blind2Unblind on SIDD-Medium's noisy frames: 51.36 dB; a step costs 28 of Neighbor2Neighbor's."""
+    config = _sidd_paper("b2u-sidd", "blind2unblind")
+    return dataclasses.replace(config, objective_options={"masks": 16, "weighting": "none"}, weight_decay=1e-8)
+
+
+def supervised_sidd() -> TrainingConfig:
+    """SIDD-Medium's noisy and clean frames, noise-aware: what learning from noisy frames alone is measured against."""
+    return TrainingConfig(
+        preset="supervised-sidd",
+        dataset="sidd",
+        held_out_share=0.05,
+        objective="supervised",
+        patch_size=128,
+        steps=20 * SIDD_PATCHES_PER_EPOCH // 8,
+        patches_per_epoch=SIDD_PATCHES_PER_EPOCH,
+        validate_steps=2000,
+    )
+
+
+def captures() -> TrainingConfig:
+    """Recorrupted-to-Recorrupted on a folder of captures of any camera; best begun from a published model (--base)."""
+    return TrainingConfig(
+        preset="captures",
+        dataset="captures",
+        held_out_share=0.1,
+        objective="recorrupted",
+        objective_options={"alpha": 0.5},
+        patch_size=128,
+        batch_size=6,
+        steps=1000,
+        validate_steps=100,
+    )
+
+
 PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "supervised-synthetic": supervised_synthetic,
     "n2n-synthetic": n2n_synthetic,
+    "r2r-synthetic": r2r_synthetic,
+    "supervised-sidd": supervised_sidd,
+    "n2n-sidd": n2n_sidd,
+    "n2n-sidd-rrg": n2n_sidd_rrg,
+    "b2u-sidd": b2u_sidd,
+    "captures": captures,
 }
 
 

@@ -1,6 +1,8 @@
 """Publish a training run as a model: weights, and a manifest whose figures are measured here.
 
-python -m training.publish RUN --name NAME --version 1 --registry training/weights --pictures DIR
+python -m training.publish RUN --name NAME --registry DIR --pictures DIR --description "…" --training-data "…"
+
+In the flow: checkpoint → **registry** → served. Importing this module imports no torch.
 """
 
 from __future__ import annotations
@@ -13,114 +15,180 @@ import platform
 import shutil
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
-from safetensors.torch import save_file
 
-from training.checkpoint import load_checkpoint
-from training.engines.torch import TorchEngine
 from training.errors import ConfigError, PhotositeError
-from training.evaluate import clean_planes, held_out_pictures, scores, table
-from training.golden import make_golden_tile
-from training.loop import CHECKPOINT_NAME, LOG_NAME
+from training.journal import LOG_NAME
 from training.manifest import Manifest
-from training.networks import build_network
-from training.networks.noise_aware import DETAIL_WINDOW, INPUT_CHANNELS
-from training.registry import MANIFEST_NAME, ModelRef, set_default
-from training.seams import served_halo
+from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, set_default
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from training.checkpoint import Checkpoint
+    from training.engines.base import Engine
+    from training.engines.torch import TorchEngine
     from training.evaluate import Score
 
 SEAM_PICTURES = 2
 RATIO_LEVELS = (1e-5, 2e-5, 2e-4, 5e-4, 2e-3, 8e-3, 1.2e-2)
 
 
-def publish(
-    run: Path, registry: Path, pictures: list[Path], *, name: str, version: str, description: str, training_data: str
-) -> ModelRef:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Publication:
+    """What is said of a model by whoever publishes it, and what it is measured on."""
+
+    name: str
+    version: str
+    """It must be new."""
+    description: str
+    """One sentence."""
+    training_data: str
+    """What it learned from, and the licence of that."""
+    pictures: tuple[Path, ...] = ()
+    """Photographs to judge on, none of them trained on: quality by noise level, and the halo that is served."""
+    dataset: Path | None = None
+    """Folder of SIDD's validation blocks to judge on."""
+
+
+def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
     """Measure a run's averaged weights and put them into a registry.
+
+    Without pictures the served halo is the receptive field, and the manifest has no error ratios: a file's noise
+    profile is then left as it was.
 
     Args:
         run: The run's folder, with its checkpoint.
-        registry: The registry's folder; the version must not exist in it yet.
-        pictures: Pictures to judge on, none of them trained on.
-        name: The model's name.
-        version: Its version.
-        description: One sentence about it.
-        training_data: What it learned from, and the licence of that.
+        registry: The registry's folder.
+        wanted: What to publish it as.
 
     Raises:
-        ConfigError: The version exists.
+        ConfigError: The version exists, or nothing can be measured on what was named for that.
         ModelError: The checkpoint cannot be read.
     """
-    target = registry / name / version
-    if target.exists():
-        raise ConfigError(f"version: {name}@{version} exists, and versions never change")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        reference = ModelRef(name, version, Path(folder) / "model")
-        reference.path.mkdir()
-        manifest = _first_manifest(run, reference, description, training_data)
-        _write_manifest(reference, manifest)
-        _write_manifest(reference, _measure(reference, manifest, pictures))
-        shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
-        reference.path.rename(target)
+    target = registry / wanted.name / wanted.version
+    _check_new(Registry([registry]), wanted.name, wanted.version)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+            reference = ModelRef(wanted.name, wanted.version, Path(folder) / "model")
+            reference.path.mkdir()
+            manifest = _first_manifest(run, reference, wanted)
+            _write_manifest(reference, manifest)
+            _write_manifest(reference, _measure(reference, manifest, wanted))
+            if (run / LOG_NAME).exists():
+                shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
+            reference.path.rename(target)
+    except OSError as error:
+        raise ConfigError(f"registry: {registry} cannot be written to: {error.strerror or error}") from error
     return dataclasses.replace(reference, path=target)
 
 
-def _first_manifest(run: Path, reference: ModelRef, description: str, training_data: str) -> Manifest:
+def _check_new(registry: Registry, name: str, version: str) -> None:
+    """Refuse a version that exists.
+
+    Raises:
+        ConfigError: It does.
+    """
+    existing = [reference.version for reference in registry.references() if reference.name == name]
+    if version in existing:
+        following = registry.next_version(name)
+        raise ConfigError(f"version: {name}@{version} exists, and versions never change; the next is {following}")
+
+
+def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Manifest:
     """Write the weights, and say of the model what is known without running it."""
-    checkpoint = load_checkpoint(run / CHECKPOINT_NAME)
+    from safetensors.torch import save_file  # noqa: PLC0415  (torch, which `--help` does not need)
+
+    from training.networks import build_network  # noqa: PLC0415
+    from training.networks.noise_aware import DETAIL_WINDOW, INPUT_CHANNELS  # noqa: PLC0415
+
+    checkpoint = _final_checkpoint(run)
     config = checkpoint.config
     options = {"in_channels": INPUT_CHANNELS[config["input_normalisation"]], **config["network_options"]}
     network = build_network(config["network"], **options)
     save_file(checkpoint.average, reference.weights)
     reference.weights.chmod(0o644)  # safetensors makes it private; services run as other users
-    shot = config["shot_noise_range"]
+    frame = DETAIL_WINDOW // 2 if config["input_normalisation"] != "none" else 0
+    reach = network.receptive_field + frame
     return Manifest(
         name=reference.name,
         version=reference.version,
-        description=description,
+        description=wanted.description,
         network=config["network"],
         network_options=options,
         input_normalisation=config["input_normalisation"],
         stride=network.stride,
-        receptive_field=network.receptive_field + DETAIL_WINDOW // 2,
-        halo=network.receptive_field + DETAIL_WINDOW // 2,
+        receptive_field=reach,
+        halo=reach,
         weights_sha256=hashlib.sha256(reference.weights.read_bytes()).hexdigest(),
         objective=config["objective"],
-        training_data=training_data,
-        noise_range={"shot_noise": list(shot)},
+        training_data=wanted.training_data,
+        noise_range=checkpoint.progress.get("noise_range") or {"shot_noise": list(config["shot_noise_range"])},
         training={
             "config": config,
             "steps": checkpoint.step,
-            "torch": torch.__version__,
+            "seconds": checkpoint.progress.get("seconds"),
+            **checkpoint.versions,
             "published": dt.datetime.now(tz=dt.UTC).date().isoformat(),
         },
+        parent=config.get("base", ""),
     )
 
 
-def _measure(reference: ModelRef, manifest: Manifest, pictures: Sequence[Path]) -> Manifest:
+def _final_checkpoint(run: Path) -> Checkpoint:
+    """The best of a run that watched for it, else its last."""
+    from training.checkpoint import load_checkpoint  # noqa: PLC0415
+    from training.loop import BEST_NAME, CHECKPOINT_NAME  # noqa: PLC0415
+
+    best = run / BEST_NAME
+    return load_checkpoint(best if best.exists() else run / CHECKPOINT_NAME)
+
+
+def _measure(reference: ModelRef, manifest: Manifest, wanted: Publication) -> Manifest:
     """Measure in float32 what the manifest says about quality, halo and golden tile."""
+    from training.engines.torch import TorchEngine  # noqa: PLC0415
+    from training.golden import make_golden_tile  # noqa: PLC0415
+
     engine = TorchEngine(reference, "auto", "float32")
+    if wanted.pictures:
+        manifest = _measure_on_pictures(engine, manifest, wanted.pictures)
+    if wanted.dataset:
+        manifest = dataclasses.replace(manifest, metrics={**manifest.metrics, "sidd": _sidd(engine, wanted.dataset)})
+    return dataclasses.replace(manifest, golden_tile=make_golden_tile(engine))
+
+
+def _measure_on_pictures(engine: TorchEngine, manifest: Manifest, pictures: Sequence[Path]) -> Manifest:
+    """Halo, error ratios and decibels by noise level."""
+    from training.evaluate import clean_planes, scores, table  # noqa: PLC0415
+    from training.seams import served_halo  # noqa: PLC0415
+
     largest = sorted(map(clean_planes, pictures), key=np.size)[-SEAM_PICTURES:]
     halo = served_halo(engine, largest)
     engine.manifest = dataclasses.replace(manifest, halo=halo)
     results = list(scores(engine, list(pictures), RATIO_LEVELS))
     print(table(results))
-    return dataclasses.replace(
-        manifest,
-        halo=halo,
-        error_ratios=_ratios(results),
-        metrics=_metrics(results),
-        golden_tile=make_golden_tile(engine),
-    )
+    return dataclasses.replace(manifest, halo=halo, error_ratios=_ratios(results), metrics=_metrics(results))
+
+
+def _sidd(engine: Engine, dataset: Path) -> dict[str, Any]:
+    """Means over SIDD's validation blocks, as files are served, and per camera and ISO."""
+    from training.datasets.sidd_blocks import open_blocks  # noqa: PLC0415
+    from training.validate import ValidateOptions, validate  # noqa: PLC0415
+    from training.validation_report import describe, text_table  # noqa: PLC0415
+
+    sets = [blocks for blocks in open_blocks(dataset) if blocks.clean is not None]
+    if not sets:
+        raise ConfigError(f"dataset: {dataset}: expected validation blocks, whose clean ones are known, found none")
+    report = describe(engine, dataset, ValidateOptions(), (validate(engine, sets[0], ValidateOptions()),))
+    print(text_table(report))
+    found = report["validation"]
+    kept = {name: found[name] for name in ("images", "blocks_per_image", "block_size", "mean", "groups")}
+    return {**kept, **{name: report[name] for name in ("packing", "convention", "hardware", "measured")}}
 
 
 def _ratios(results: list[Score]) -> list[list[float]]:
@@ -152,36 +220,69 @@ def _write_manifest(reference: ModelRef, manifest: Manifest) -> None:
     (reference.path / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.publish", description="Publish a run as a model.")
-    parser.add_argument("run", type=Path, help="folder of the training run")
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add the command's options to a parser, all but where the registry lies."""
+    parser.add_argument("run_folder", type=Path, metavar="RUN", help="folder of the training run")
     parser.add_argument("--name", required=True, help="name of the model")
-    parser.add_argument("--version", required=True, help="its version, which must be new")
-    parser.add_argument("--registry", required=True, type=Path, help="folder of the registry")
-    parser.add_argument("--pictures", required=True, type=Path, help="folder of pictures to judge on")
-    parser.add_argument("--every", type=int, default=1, help="judge on every n-th picture only")
+    parser.add_argument("--version", help="its version, which must be new (default: the next number)")
     parser.add_argument("--description", required=True, help="one sentence about the model")
     parser.add_argument("--training-data", required=True, help="what it learned from, and the licence of that")
+    parser.add_argument("--pictures", type=Path, metavar="DIR", help="photographs to measure on, not trained on")
+    parser.add_argument("--every", type=int, default=1, metavar="N", help="measure on every n-th picture only")
+    parser.add_argument("--dataset", type=Path, metavar="DIR", help="SIDD's validation blocks to measure on")
     parser.add_argument("--default", action="store_true", help="make it the registry's default model")
+
+
+def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
+    """Run the command; returns its exit code.
+
+    Args:
+        options: As `add_options` parses them.
+        folder: The registry's folder.
+        known: All models that can be found by name, those of other folders too: a version is new among them.
+
+    Raises:
+        PhotositeError: It cannot be published.
+    """
+    if not (options.pictures or options.dataset):
+        raise ConfigError("publish: a model is measured first; name --pictures (photographs) or --dataset (SIDD)")
+    if options.every < 1:
+        raise ConfigError(f"every: got {options.every}, wanted 1 or more")
+    version = options.version or known.next_version(options.name)
+    check_name(options.name, version)
+    _check_new(known, options.name, version)
+    wanted = Publication(
+        name=options.name,
+        version=version,
+        description=options.description,
+        training_data=options.training_data,
+        pictures=_pictures(options.pictures, options.every),
+        dataset=options.dataset,
+    )
+    reference = publish(options.run_folder, folder, wanted)
+    if options.default:
+        set_default(folder, reference.name)
+    print(f"published {reference}")
+    return 0
+
+
+def _pictures(folder: Path | None, every: int) -> tuple[Path, ...]:
+    from training.evaluate import held_out_pictures  # noqa: PLC0415
+
+    return tuple(held_out_pictures(folder)[::every]) if folder else ()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the command of its own; returns its exit code."""
+    parser = argparse.ArgumentParser(prog="python -m training.publish", description="Publish a run as a model.")
+    add_options(parser)
+    parser.add_argument("--registry", required=True, type=Path, metavar="DIR", help="folder of the registry")
     options = parser.parse_args(arguments)
     try:
-        reference = publish(
-            options.run,
-            options.registry,
-            held_out_pictures(options.pictures)[:: options.every],
-            name=options.name,
-            version=options.version,
-            description=options.description,
-            training_data=options.training_data,
-        )
-        if options.default:
-            set_default(options.registry, reference.name)
+        return run(options, options.registry, Registry([options.registry]))
     except PhotositeError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return 2
-    print(f"published {reference}")
-    return 0
 
 
 if __name__ == "__main__":

@@ -6,14 +6,14 @@ can be stacked: the models that ship with the package, and those of an installat
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.errors import ModelError
+from training.errors import ConfigError, ModelError
 from training.manifest import Manifest, read_manifest
+from training.raw.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +23,7 @@ WEIGHTS_NAME = "model.safetensors"
 MANIFEST_NAME = "manifest.json"
 DEFAULT_NAME = "default"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,11 @@ class Registry:
         """The manifests of all models, by name, oldest version first."""
         return [reference.manifest() for reference in self.references()]
 
+    def next_version(self, name: str) -> str:
+        """The number after the largest that is a version of this model."""
+        numbers = [int(each.version) for each in self.references() if each.name == name and each.version.isdecimal()]
+        return str(max(numbers, default=0) + 1)
+
     def default_name(self) -> str:
         """What the default pointer names: NAME or NAME@VERSION.
 
@@ -107,13 +113,30 @@ class Registry:
         return match[-1]
 
 
+def check_name(name: str, version: str) -> None:
+    """Refuse what cannot be a model's name or version.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not _NAME.fullmatch(name):
+        raise ConfigError(f"name: {name!r} is not one of small letters, digits, '.', '_' and '-', at most 64")
+    if not _VERSION.fullmatch(version):
+        raise ConfigError(f"version: {version!r} is not one of letters, digits, '.', '_' and '-', at most 64")
+
+
 def set_default(folder: Path, name: str) -> None:
-    """Point a folder's default at a model, in one step."""
-    part = folder / f"{DEFAULT_NAME}.part"
-    part.write_text(f"{name}\n", encoding="utf-8")
-    with part.open("rb") as written:
-        os.fsync(written.fileno())
-    part.replace(folder / DEFAULT_NAME)
+    """Point a folder's default at a model, in one step.
+
+    Raises:
+        ConfigError: The folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with replacing(folder / DEFAULT_NAME) as file:
+            file.write(f"{name}\n".encode())
+    except OSError as error:
+        raise ConfigError(f"models: {folder} cannot be written to: {error.strerror or error}") from error
 
 
 def default_registry(extra: Path | None = None) -> Registry:

@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-import io
 import json
 import math
 import platform
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from PIL import Image
-
 from training import __version__
+from training.pictures import encode_png, side_by_side
 from training.raw.atomic import replacing
 from training.raw.bayer import pack, unify
 from training.validate import CONVENTION, groups, means
@@ -25,14 +22,11 @@ from training.validate import CONVENTION, groups, means
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from training.engines.base import Engine
     from training.raw.bayer import CfaPattern
     from training.validate import KeptBlock, ValidateOptions, Validation
 
 JSON_NAME, HTML_NAME = "report.json", "report.html"
-GAP = 4
 """Pixels between the pictures of a block."""
 
 
@@ -137,24 +131,8 @@ def write_report(folder: Path, report: dict[str, Any], results: tuple[Validation
 
 def block_picture(block: KeptBlock, cfa_pattern: CfaPattern) -> bytes:
     """Noisy, denoised and clean side by side as a PNG: half size, grey balanced by the clean one, brightened alike."""
-    clean = _colours(block.clean, cfa_pattern)
-    balance = clean.mean() / np.maximum(clean.mean(axis=(0, 1)), 1e-6)
-    exposure = 0.9 / max(float(np.quantile(clean * balance, 0.99)), 1e-6)
-    shown = [
-        np.clip(_colours(mosaic, cfa_pattern) * balance * exposure, 0, 1) ** (1 / 2.2)
-        for mosaic in (block.noisy, block.denoised, block.clean)
-    ]
-    gap = np.ones((clean.shape[0], GAP, 3))
-    row = np.concatenate([shown[0], gap, shown[1], gap, shown[2]], axis=1)
-    buffer = io.BytesIO()
-    Image.fromarray(np.rint(row * 255).astype(np.uint8)).save(buffer, "PNG")
-    return buffer.getvalue()
-
-
-def _colours(mosaic: NDArray[np.float32], cfa_pattern: CfaPattern) -> NDArray[np.floating]:
-    """(h, w, 3) at half size: red, the mean of both greens, blue."""
-    red, green_red, green_blue, blue = pack(unify(mosaic, cfa_pattern))
-    return np.stack([red, (green_red + green_blue) / 2, blue], axis=-1)
+    noisy, denoised, clean = (pack(unify(mosaic, cfa_pattern)) for mosaic in (block.noisy, block.denoised, block.clean))
+    return encode_png(side_by_side([noisy, denoised, clean], clean))
 
 
 def text_table(report: dict[str, Any]) -> str:

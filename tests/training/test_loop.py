@@ -3,27 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import os
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
+from training.batches import draw_batch
 from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
 from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError, ModelError
-from training.loop import learning_rate, train
-from training.train import main
+from training.journal import read_log
+from training.loop import train
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Sequence
 
+    from training.checkpoint import Checkpoint
+    from training.datasets.base import Patch
     from training.objectives.base import Batch
 
 CPU = torch.device("cpu")
+TESTS = Path(__file__).parents[1]
+
+
+@pytest.fixture(autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small wait longer for a second thread than they compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 def config(**changes: Any) -> TrainingConfig:
@@ -40,36 +60,198 @@ def config(**changes: Any) -> TrainingConfig:
     return dataclasses.replace(base, **changes)
 
 
-def pictures() -> SyntheticRaws:
-    rng = np.random.default_rng(0)
+def pictures(seed: int = 0) -> SyntheticRaws:
+    rng = np.random.default_rng(seed)
     return SyntheticRaws(pictures=(rng.integers(0, 256, (96, 96, 3), dtype=np.uint8),), patch_size=32, scales=(1.0,))
 
 
-def test_a_resumed_run_ends_with_the_same_weights_bit_for_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = load_checkpoint(train(config(), pictures(), tmp_path / "whole", resume=False, device=CPU))
+def curve(run: Path) -> list[dict[str, Any]]:
+    """A run's log without the times in it."""
+    lines = read_log(run / "log.jsonl")
+    return [{name: value for name, value in line.items() if name != "seconds"} for line in lines]
 
-    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)  # after every step
-    monkeypatch.setattr("training.loop.draw_batch", _dies_at(3))
-    with pytest.raises(KeyboardInterrupt):
-        train(config(), pictures(), tmp_path / "cut", resume=False, device=CPU)
-    monkeypatch.undo()
-    resumed = load_checkpoint(train(config(), pictures(), tmp_path / "cut", resume=True, device=CPU))
 
-    assert whole.step == resumed.step == 6
+def assert_same(one: Checkpoint, other: Checkpoint) -> None:
+    assert one.step == other.step
     for group in ("network", "average", "optimiser"):
-        for name, tensor in getattr(whole, group).items():
-            assert torch.equal(tensor, getattr(resumed, group)[name]), name
+        for name, tensor in getattr(one, group).items():
+            assert torch.equal(tensor, getattr(other, group)[name]), name
 
 
-def _dies_at(fatal_step: int) -> Callable[..., Batch]:
-    from training.loop import draw_batch
-
-    def draw(config: TrainingConfig, data: SyntheticRaws, step: int, device: torch.device) -> Batch:
+def dies_at(fatal_step: int) -> Callable[..., Batch]:
+    def draw(config: TrainingConfig, data: SyntheticRaws, step: int, *others: Any) -> Batch:
         if step == fatal_step:
             raise KeyboardInterrupt
-        return draw_batch(config, data, step, device)
+        return draw_batch(config, data, step, *others)
 
     return draw
+
+
+@pytest.mark.parametrize("optimiser", ["adamw", "adam"])
+def test_a_resumed_run_ends_with_the_same_weights_and_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, optimiser: Any
+) -> None:
+    settings = config(steps=45, validate_steps=10, optimiser=optimiser)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    path = train(settings, pictures(), whole, resume=False, device=CPU, held_out=pictures(1))
+
+    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)  # after every step
+    monkeypatch.setattr("training.batches.draw_batch", dies_at(33))
+    with pytest.raises(KeyboardInterrupt):
+        train(settings, pictures(), cut, resume=False, device=CPU, held_out=pictures(1))
+    monkeypatch.undo()
+    assert load_checkpoint(cut / "checkpoint.safetensors").step == 33
+    resumed = train(settings, pictures(), cut, resume=True, device=CPU, held_out=pictures(1))
+
+    assert_same(load_checkpoint(path), load_checkpoint(resumed))
+    assert curve(cut) == curve(whole)
+    assert [line["step"] for line in curve(whole) if "loss" in line] == [20, 40, 45]
+    assert [line["step"] for line in curve(whole) if "psnr" in line] == [10, 20, 30, 40, 45]
+
+
+PROGRAM = """
+import sys, pathlib, torch
+sys.path[:0] = [{tests!r}, {here!r}]
+import training.loop
+from test_loop import config, pictures
+training.loop.CHECKPOINT_SECONDS = 0.05
+torch.set_num_threads(1)
+training.loop.train(config(steps=400), pictures(), pathlib.Path({run!r}), resume=True, device=torch.device("cpu"))
+"""
+
+
+def program(run: Path) -> list[str]:
+    return [sys.executable, "-c", PROGRAM.format(tests=str(TESTS), here=str(Path(__file__).parent), run=str(run))]
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_any_moment_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    subprocess.run(program(whole), check=True, timeout=120, cwd=TESTS.parent)
+    chance, kills = random.Random(), 0  # noqa: S311  (when to kill)
+    while kills < 3:
+        process = subprocess.Popen(program(cut), cwd=TESTS.parent)
+        before = (cut / "checkpoint.safetensors").stat().st_mtime_ns if kills else 0
+        while not (cut / "checkpoint.safetensors").exists() or _time_of(cut) == before:
+            assert process.poll() is None
+            time.sleep(0.01)
+        time.sleep(chance.uniform(0, 0.3))
+        process.kill()
+        assert process.wait() == -signal.SIGKILL
+        kills += 1
+    subprocess.run(program(cut), check=True, timeout=120, cwd=TESTS.parent)
+    one, other = (load_checkpoint(run / "checkpoint.safetensors") for run in (whole, cut))
+    assert one.step == 400
+    assert_same(one, other)
+    assert curve(cut) == curve(whole)
+    assert [line["step"] for line in curve(cut)] == list(range(20, 401, 20))
+
+
+def _time_of(run: Path) -> int:
+    return (run / "checkpoint.safetensors").stat().st_mtime_ns
+
+
+def test_a_signal_stops_the_run_after_a_step_and_the_handlers_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def draw(config: TrainingConfig, data: SyntheticRaws, step: int, *others: Any) -> Batch:
+        if step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return draw_batch(config, data, step, *others)
+
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
+    monkeypatch.setattr("training.batches.draw_batch", draw)
+    stopped = load_checkpoint(train(config(steps=50), pictures(), tmp_path, resume=False, device=CPU))
+    monkeypatch.undo()
+    assert 1 <= stopped.step <= 5
+    assert stopped.progress["ended"] == "signal"
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)] == before
+    resumed = load_checkpoint(train(config(steps=50), pictures(), tmp_path, resume=True, device=CPU))
+    assert (resumed.step, resumed.progress["ended"]) == (50, "steps")
+
+
+def test_time_is_counted_while_training_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr("training.batches.draw_batch", dies_at(20))
+    with pytest.raises(KeyboardInterrupt):
+        train(config(steps=21), pictures(), tmp_path, resume=False, device=CPU)
+    monkeypatch.undo()
+    path = tmp_path / "checkpoint.safetensors"
+    earlier = load_checkpoint(path).progress["seconds"]
+    clock = time.monotonic
+    monkeypatch.setattr("training.loop.time.monotonic", lambda: clock() + 5000)  # the machine slept in between
+    train(config(steps=21), pictures(), tmp_path, resume=True, device=CPU)
+    assert earlier <= read_log(tmp_path / "log.jsonl")[-1]["seconds"] < earlier + 100
+
+
+def test_a_checkpoint_names_versions_and_seed(tmp_path: Path) -> None:
+    checkpoint = load_checkpoint(train(config(steps=1, seed=7), pictures(), tmp_path, resume=False, device=CPU))
+    assert checkpoint.versions["torch"] == torch.__version__
+    assert checkpoint.versions["numpy"] == np.__version__
+    assert set(checkpoint.versions) == {"photosite", "torch", "numpy"}
+    assert checkpoint.config["seed"] == 7
+    shot = checkpoint.progress["noise_range"]["shot_noise"]
+    assert 1e-5 * 0.999 <= shot[0] < shot[1] <= 1.2e-2
+
+
+def test_a_full_disk_is_named_and_the_last_checkpoint_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = train(config(steps=2), pictures(), tmp_path, resume=False, device=CPU)
+    good = path.read_bytes()
+    longer = config(steps=3)
+    monkeypatch.setattr("training.loop._previous", lambda *_, **__: load_checkpoint(path))
+    monkeypatch.setattr("training.loop.TrainingConfig.from_json", lambda _: longer)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(good) // 2, hard))
+    try:
+        with pytest.raises(ConfigError, match=r"checkpoint\.safetensors cannot be written.*the checkpoint before it"):
+            train(longer, pictures(), tmp_path, resume=True, device=CPU)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == good
+    assert sorted(each.name for each in tmp_path.iterdir() if each.is_file()) == ["checkpoint.safetensors", "log.jsonl"]
+
+
+def test_held_out_patches_become_pictures_and_decibels(tmp_path: Path) -> None:
+    train(config(validate_steps=3), pictures(), tmp_path, resume=False, device=CPU, held_out=pictures(1))
+    lines = [line for line in curve(tmp_path) if "psnr" in line]
+    assert [line["step"] for line in lines] == [3, 6]
+    assert 15 < lines[0]["psnr_noisy"] < 60
+    assert lines[0]["psnr"] != lines[0]["psnr_noisy"]
+    with Image.open(tmp_path / "pictures" / "step-0000006.png") as picture:
+        assert picture.size == (3 * 32 + 2 * 4, 4 * 32)  # noisy, denoised, clean; four patches
+
+
+def test_without_clean_patches_the_objective_judges(tmp_path: Path) -> None:
+    settings = config(objective="neighbor2neighbor", patch_size=64, steps=2, validate_steps=1)
+    data = dataclasses.replace(pictures(), patch_size=64, pictures=(np.zeros((140, 140, 3), np.uint8) + 90,))
+
+    class Clueless:  # gives noisy patches alone
+        def draw(self, seed: Sequence[int]) -> Patch:
+            return dataclasses.replace(data.draw(seed), clean=None)
+
+    train(settings, Clueless(), tmp_path, resume=False, device=CPU, held_out=Clueless())
+    lines = [line for line in curve(tmp_path) if "held_out_loss" in line]
+    assert [line["step"] for line in lines] == [1, 2]
+    assert all(0.5 < line["held_out_loss"] < 20 for line in lines)
+    with Image.open(tmp_path / "pictures" / "step-0000002.png") as picture:
+        assert picture.size == (2 * 64 + 4, 4 * 64)
+
+
+def test_a_run_that_gets_no_better_ends_and_keeps_its_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = iter([30.0, 31.0, 30.5, 30.9, 40.0])
+    monkeypatch.setattr("training.progress.Progress.judge", _judging(scores))
+    settings = config(steps=20, validate_steps=2, patience=2)
+    last = load_checkpoint(train(settings, pictures(), tmp_path, resume=False, device=CPU, held_out=pictures(1)))
+    assert (last.step, last.progress["ended"]) == (8, "patience")
+    assert load_checkpoint(tmp_path / "best.safetensors").step == 4
+    assert load_checkpoint(train(settings, pictures(), tmp_path, resume=True, device=CPU)).step == 8
+
+
+def _judging(scores: Any) -> Callable[..., bool]:
+    from training.progress import Progress
+
+    judge = Progress.judge
+    return lambda self, _score, step: judge(self, next(scores), step)
 
 
 def test_a_used_folder_is_refused_without_resume(tmp_path: Path) -> None:
@@ -84,13 +266,51 @@ def test_another_configuration_cannot_be_resumed(tmp_path: Path) -> None:
         train(config(steps=2), pictures(), tmp_path, resume=True, device=CPU)
 
 
+def test_minutes_become_steps_that_a_resumed_run_keeps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("training.loop.steps_in", lambda *_: 7)
+    settings = config(minutes=0.5, schedule="step", decay_steps=3, steps=6)
+    first = load_checkpoint(train(settings, pictures(), tmp_path, resume=False, device=CPU))
+    assert (first.step, first.config["steps"], first.config["decay_steps"]) == (7, 7, 4)
+    monkeypatch.setattr("training.loop.steps_in", lambda *_: 9)
+    assert load_checkpoint(train(settings, pictures(), tmp_path, resume=True, device=CPU)).config["steps"] == 7
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "training.objectives.supervised.Supervised.loss", lambda *_: torch.tensor(torch.nan, requires_grad=True)
     )
-    with pytest.raises(ModelError, match="nan at step 0"):
+    with pytest.raises(ModelError, match="nan at step 0; its patches: picture 0, picture 0"):
         train(config(), pictures(), tmp_path, resume=False, device=CPU)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "batch_size", "advice"),
+    [
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 8, "[1-4] would"),
+        (torch.OutOfMemoryError("CUDA out of memory"), 8, "[1-4] would"),
+        (MemoryError(), 1, "not even one does.*patch_size"),
+    ],
+)
+def test_running_out_of_memory_names_what_would_fit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, batch_size: int, advice: str
+) -> None:
+    def fail(*_: object) -> None:
+        monkeypatch.undo()
+        raise error
+
+    monkeypatch.setattr("training.objectives.supervised.Supervised.loss", fail)
+    with pytest.raises(ConfigError, match=rf"{batch_size} patches of 32² do not fit into memory; {advice}"):
+        train(config(batch_size=batch_size), pictures(), tmp_path, resume=False, device=CPU)
+
+
+def test_another_runtime_error_is_not_taken_for_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("shapes differ")
+
+    monkeypatch.setattr("training.objectives.supervised.Supervised.loss", fail)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        train(config(), pictures(), tmp_path, resume=False, device=CPU)
 
 
 def test_a_patch_that_the_network_cannot_take_is_refused(tmp_path: Path) -> None:
@@ -98,11 +318,9 @@ def test_a_patch_that_the_network_cannot_take_is_refused(tmp_path: Path) -> None
         train(config(objective="neighbor2neighbor"), pictures(), tmp_path, resume=False, device=CPU)
 
 
-def test_the_learning_rate_rises_then_falls_to_zero() -> None:
-    rates = [learning_rate(config(steps=100, warmup_steps=10), step) for step in range(101)]
-    assert rates[:10] == pytest.approx(np.linspace(1e-4, 1e-3, 10).tolist())
-    assert np.all(np.diff(rates[10:]) <= 0)
-    assert rates[100] == pytest.approx(0, abs=1e-12)
+def test_float16_on_a_processor_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="float16 needs CUDA"):
+        train(config(precision="float16"), pictures(), tmp_path, resume=False, device=CPU)
 
 
 def test_the_same_seed_draws_the_same_patch_and_another_draws_another() -> None:
@@ -112,19 +330,44 @@ def test_the_same_seed_draws_the_same_patch_and_another_draws_another() -> None:
     assert not np.array_equal(first.noisy, other.noisy)
 
 
-def test_the_dry_run_prints_the_whole_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--preset", "n2n-synthetic", "--data", str(tmp_path), "--run", str(tmp_path), "--dry-run"]
-    assert main(arguments) == 0
-    assert json.loads(capsys.readouterr().out)["objective_options"] == {"gamma": 2.0}
+def test_a_gradient_scaler_goes_on_where_it_stood(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def scaler(device: torch.device, _dtype: torch.dtype) -> torch.amp.GradScaler:
+        return torch.amp.GradScaler(device.type, init_scale=1024.0, growth_interval=3)
+
+    monkeypatch.setattr("training.loop.gradient_scaler", scaler)
+    settings = config(steps=8)
+    whole = load_checkpoint(train(settings, pictures(), tmp_path / "whole", resume=False, device=CPU))
+    assert whole.progress["scaler"]["scale"] == 4096.0  # it grew twice
+    monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("training.batches.draw_batch", dies_at(5))
+        with pytest.raises(KeyboardInterrupt):
+            train(settings, pictures(), tmp_path / "cut", resume=False, device=CPU)
+    cut = load_checkpoint(train(settings, pictures(), tmp_path / "cut", resume=True, device=CPU))
+    assert cut.progress["scaler"] == whole.progress["scaler"]
+    assert_same(whole, cut)
 
 
-def test_a_folder_without_pictures_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = ["--preset", "n2n-synthetic", "--data", str(tmp_path), "--run", str(tmp_path / "run")]
-    assert main(arguments) == 2
-    assert "no picture" in capsys.readouterr().err
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:torch", "ignore::FutureWarning:torch")  # the compiler's own
+def test_a_compiled_network_trains_as_an_interpreted_one(tmp_path: Path) -> None:
+    settings = config(precision="float32", steps=3)
+    plain = load_checkpoint(train(settings, pictures(), tmp_path / "plain", resume=False, device=CPU))
+    compiled = dataclasses.replace(settings, compile=True)
+    path = train(compiled, pictures(), tmp_path / "compiled", resume=False, device=CPU, held_out=pictures(1))
+    for name, tensor in load_checkpoint(path).average.items():
+        torch.testing.assert_close(plain.average[name], tensor, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize("field", ["steps", "batch_size", "learning_rate"])
-def test_a_configuration_that_cannot_be_trained_names_its_field(field: str) -> None:
-    with pytest.raises(ConfigError, match=field):
-        config(**{field: 0})
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bfloat16", "float16"])
+def test_an_accelerator_learns_in_any_precision_and_resumes(tmp_path: Path, precision: Any) -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("there is no CUDA device")
+    device = torch.device("cuda")
+    settings = config(steps=40, precision=precision, learning_rate=1e-3, batch_size=8)
+    path = train(settings, pictures(), tmp_path, resume=False, device=device, held_out=pictures(1))
+    last = load_checkpoint(path)
+    assert (last.step, bool(last.progress["scaler"])) == (40, precision == "float16")
+    losses = [line["loss"] for line in curve(tmp_path) if "loss" in line]
+    assert losses[1] < losses[0]

@@ -1,8 +1,15 @@
-"""Pictures that no training may see, because quality is judged on them.
+"""What no training may see, because quality is judged on it: pictures by name, and a share of any other data.
 
 Names are file stems, so that a picture is held out wherever its folder lies. They are photographs of the CLIC 2025
 validation set; the Kodak set and CID22 are judged on as a whole and belong into no training folder.
 """
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 HELD_OUT = frozenset(
     {
@@ -17,3 +24,20 @@ HELD_OUT = frozenset(
     }
 )
 """Every third of the 26 CLIC 2025 photographs, sorted by name."""
+
+
+def held_out_groups(groups: Sequence[str], share: float) -> frozenset[str]:
+    """Choose groups to hold out, spread evenly, the same for the same names; none where there is only one.
+
+    Args:
+        groups: The group of each image, those of one scene being alike.
+        share: Of the groups; at least one is chosen where it is above 0.
+
+    >>> sorted(held_out_groups(["a", "a", "b", "c", "d"], 0.25))
+    ['c']
+    """
+    names = list(dict.fromkeys(groups))
+    if share <= 0 or len(names) < 2:
+        return frozenset()
+    count = min(len(names) - 1, max(1, round(share * len(names))))
+    return frozenset(names[int((index + 0.5) * len(names) / count)] for index in range(count))

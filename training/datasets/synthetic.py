@@ -67,15 +67,23 @@ def load_pictures(
     patch_size: int,
     scales: tuple[float, ...],
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE,
+    held_out: bool = False,
 ) -> SyntheticRaws:
     """All pictures of a folder and its sub-folders that are large enough for a patch, but for those held out.
+
+    Args:
+        folder: Holds them, at any depth.
+        patch_size: Height and width of a patch in packed pixels.
+        scales: See `SyntheticRaws`.
+        shot_noise_range: See `SyntheticRaws`.
+        held_out: Load those held out instead.
 
     Raises:
         ConfigError: There is none.
     """
     smallest = int(np.ceil(2 * patch_size / min(scales)))
     paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    paths = [path for path in paths if path.stem not in HELD_OUT]
+    paths = [path for path in paths if (path.stem in HELD_OUT) == held_out]
     pictures = {str(path): read_picture(path) for path in paths}
     large = {name: picture for name, picture in pictures.items() if min(picture.shape[:2]) >= smallest}
     if not large:
@@ -90,9 +98,17 @@ def load_pictures(
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 sRGB."""
-    with Image.open(path) as picture:
-        return np.asarray(picture.convert("RGB"))
+    """(H, W, 3) uint8 sRGB.
+
+    Raises:
+        ConfigError: It is no picture, or half of one.
+    """
+    try:
+        with Image.open(path) as picture:
+            return np.asarray(picture.convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        size = path.stat().st_size if path.is_file() else 0
+        raise ConfigError(f"data: {path}: expected a picture, found {size} bytes that are none: {error}") from error
 
 
 def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:

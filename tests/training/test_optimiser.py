@@ -1,0 +1,86 @@
+"""The learning rate at every step, and the moving average."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from training.config import TrainingConfig
+from training.errors import ConfigError
+from training.optimiser import build_optimiser, learning_rate, update_average
+from training.presets import preset
+
+
+def test_the_cosine_rises_then_falls_to_zero() -> None:
+    config = TrainingConfig(preset="test", objective="supervised", steps=100, warmup_steps=10)
+    rates = [learning_rate(config, step) for step in range(101)]
+    assert rates[:10] == pytest.approx(np.linspace(1e-4, 1e-3, 10).tolist())
+    assert np.all(np.diff(rates[10:]) <= 0)
+    assert rates[100] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_papers_schedule_halves_every_20_of_100_epochs() -> None:
+    config = preset("n2n-sidd")
+    epoch = config.patches_per_epoch // config.batch_size
+    assert config.steps == 100 * epoch
+    rates = [learning_rate(config, at * epoch) for at in (0, 19.999, 20, 40, 60, 80, 99.999)]
+    assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 6.25e-6, 6.25e-6])
+
+
+def test_adam_adds_its_decay_to_the_gradient_and_adamw_does_not() -> None:
+    network = torch.nn.Linear(1, 1)
+    for name, kind in (("adam", torch.optim.Adam), ("adamw", torch.optim.AdamW)):
+        config = TrainingConfig(preset="test", objective="supervised", optimiser=name, weight_decay=0.5)
+        optimiser = build_optimiser(config, network)
+        assert type(optimiser) is kind
+        assert optimiser.param_groups[0]["weight_decay"] == 0.5
+
+
+def test_an_average_over_one_step_is_the_last_weights() -> None:
+    config = TrainingConfig(preset="test", objective="supervised", ema_steps=1)
+    average = {"w": torch.zeros(3)}
+    update_average(average, {"w": torch.tensor([1.0, 2.0, 3.0])}, config, 1000)
+    assert average["w"].tolist() == [1, 2, 3]
+
+
+def test_an_average_moves_by_its_share() -> None:
+    config = TrainingConfig(preset="test", objective="supervised", ema_steps=4)
+    average = {"w": torch.zeros(1)}
+    update_average(average, {"w": torch.tensor([1.0])}, config, 1000)
+    assert average["w"].item() == pytest.approx(0.25)
+
+
+@pytest.mark.parametrize("field", ["steps", "batch_size", "learning_rate"])
+def test_a_configuration_that_cannot_be_trained_names_its_field(field: str) -> None:
+    with pytest.raises(ConfigError, match=field):
+        TrainingConfig(preset="test", objective="supervised", **{field: 0})
+
+
+@pytest.mark.parametrize("field", ["dataset", "optimiser", "schedule", "precision"])
+def test_an_unknown_name_is_refused_with_those_there_are(field: str) -> None:
+    with pytest.raises(ConfigError, match=f"{field}: there is no 'best'; there are "):
+        TrainingConfig(preset="test", objective="supervised", **{field: "best"})
+
+
+def test_a_step_schedule_needs_its_steps() -> None:
+    with pytest.raises(ConfigError, match="decay_steps"):
+        TrainingConfig(preset="test", objective="supervised", schedule="step")
+
+
+@pytest.mark.parametrize("name", ["supervised-synthetic", "n2n-sidd", "captures"])
+def test_a_configuration_survives_json(name: str) -> None:
+    assert TrainingConfig.from_json(preset(name).to_json()) == preset(name)
+
+
+def test_a_configuration_of_version_0_1_is_read_with_what_was_then_fixed() -> None:
+    config = preset("n2n-synthetic")
+    old = {
+        name: config.to_json()[name]
+        for name in (
+            "preset", "objective", "objective_options", "network", "network_options", "input_normalisation", "scales",
+            "shot_noise_range", "patch_size", "batch_size", "steps", "learning_rate", "warmup_steps", "weight_decay",
+            "gradient_norm", "ema_steps", "seed",
+        )
+    }  # fmt: skip
+    assert TrainingConfig.from_json(old) == config

@@ -1,0 +1,64 @@
+"""The optimiser, its learning rate at every step, its state as named tensors, and the moving average of the weights.
+
+Source: Kingma and Ba, "Adam", ICLR 2015; Loshchilov and Hutter, "Decoupled Weight Decay Regularization", ICLR 2019,
+and for the cosine their "SGDR", ICLR 2017.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from training.config import TrainingConfig
+
+OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
+
+
+def build_optimiser(config: TrainingConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
+    """The configuration's optimiser over a network's parameters."""
+    options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
+    return OPTIMISERS[config.optimiser](network.parameters(), **options)
+
+
+def learning_rate(config: TrainingConfig, step: int) -> float:
+    """Linear rise; then half a cosine to 0, or a fall every `decay_steps`."""
+    if step < config.warmup_steps:
+        return config.learning_rate * (step + 1) / config.warmup_steps
+    if config.schedule == "step":
+        return float(config.learning_rate * config.decay_factor ** (step // config.decay_steps))
+    progress = (step - config.warmup_steps) / max(1, config.steps - config.warmup_steps)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def set_learning_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """Use this rate from now on."""
+    for group in optimiser.param_groups:
+        group["lr"] = rate
+
+
+def moments(optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """The optimiser's state as tensors, named PARAMETER_INDEX.NAME."""
+    state = optimiser.state_dict()["state"]
+    return {f"{index}.{name}": tensor for index, values in state.items() for name, tensor in values.items()}
+
+
+def restore_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
+    """Undo `moments`."""
+    state: dict[int, dict[str, Any]] = {}
+    for key, tensor in tensors.items():
+        index, name = key.split(".", 1)
+        state.setdefault(int(index), {})[name] = tensor
+    optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+@torch.no_grad()
+def update_average(
+    average: dict[str, torch.Tensor], current: dict[str, torch.Tensor], config: TrainingConfig, step: int
+) -> None:
+    """Move the average towards the current weights; early steps count more, so that it forgets the beginning."""
+    share = max(1 / config.ema_steps, 1 / (step + 1))
+    for name, tensor in current.items():
+        average[name].lerp_(tensor, share)

@@ -1,0 +1,51 @@
+"""Packed raw data as pictures to look at: half size, grey balanced, brightened, all of a row alike."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+GAP = 4
+"""White pixels between two pictures."""
+
+
+def side_by_side(stages: Sequence[NDArray[np.float32]], reference: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Stages of one picture in a row.
+
+    Args:
+        stages: Each (4, h, w) linear, channels R Gr Gb B.
+        reference: (4, h, w); balance and exposure are taken from it, the same for all.
+
+    Returns:
+        (h, w of all and their gaps, 3) uint8.
+    """
+    shown = _colours(reference)
+    balance = shown.mean() / np.maximum(shown.mean(axis=(0, 1)), 1e-6)
+    exposure = 0.9 / max(float(np.quantile(shown * balance, 0.99)), 1e-6)
+    gap = np.ones((shown.shape[0], GAP, 3))
+    row: list[NDArray[np.floating]] = []
+    for stage in stages:
+        row += [np.clip(_colours(stage) * balance * exposure, 0, 1) ** (1 / 2.2), gap]
+    picture: NDArray[np.uint8] = np.rint(np.concatenate(row[:-1], axis=1) * 255).astype(np.uint8)
+    return picture
+
+
+def encode_png(picture: NDArray[np.uint8]) -> bytes:
+    """(h, w, 3) as a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _colours(packed: NDArray[np.float32]) -> NDArray[np.floating]:
+    """(h, w, 3): red, the mean of both greens, blue."""
+    red, green_red, green_blue, blue = packed
+    return np.stack([red, (green_red + green_blue) / 2, blue], axis=-1)

@@ -1,0 +1,154 @@
+"""Where a preset's patches come from: the folder it is given, opened as the kind of data it wants.
+
+In the flow: folder → **training patches, held-out patches** → loop.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from training.datasets.captures import open_captures
+from training.datasets.sidd import check_pairs, find_pairs, open_sidd
+from training.datasets.sidd_blocks import VALIDATION_NOISY, open_blocks
+from training.datasets.sidd_patches import BlockPatches
+from training.datasets.splits import held_out_groups
+from training.datasets.synthetic import PICTURE_SUFFIXES, load_pictures
+from training.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.config import TrainingConfig
+    from training.datasets.base import PatchSource
+
+WANTED = {
+    "pictures": "a folder of photographs (PNG, JPEG, TIFF)",
+    "sidd": "the folder of SIDD-Medium's raw data, best with the validation blocks in it",
+    "captures": "a folder of raw files",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What a run learns from, and what it is judged on."""
+
+    training: PatchSource
+    held_out: PatchSource | None
+    summary: str
+    """One line: how many images of either."""
+
+
+def open_sources(config: TrainingConfig, folder: Path | None) -> Sources:
+    """Check and open a preset's data.
+
+    Raises:
+        ConfigError: It is missing, half there, or not what the preset wants; says what was wanted and what was found.
+    """
+    checked = _existing(config, folder)
+    return {"pictures": _open_pictures, "sidd": _open_sidd, "captures": _open_captures}[config.dataset](config, checked)
+
+
+def describe_data(config: TrainingConfig, folder: Path | None) -> str:
+    """Say what a folder holds for a preset, without decoding anything.
+
+    Raises:
+        ConfigError: Nothing that can be trained on.
+    """
+    checked = _existing(config, folder)
+    if config.dataset == "sidd":
+        files = find_pairs(checked)
+        check_pairs(files, config.patch_size)
+        return f"{len(files)} noisy frames in {checked}"
+    paths = [path.relative_to(checked) for path in checked.rglob("*") if path.is_file()]
+    paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    if config.dataset == "pictures":
+        paths = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
+    count = len(paths)
+    if not count:
+        raise ConfigError(f"data: nothing to train on in {checked}; {config.preset} wants {WANTED[config.dataset]}")
+    return f"{count} files in {checked}"
+
+
+def _existing(config: TrainingConfig, folder: Path | None) -> Path:
+    if folder is None:
+        raise ConfigError(f"data: {config.preset} wants {WANTED[config.dataset]}; name it with --data")
+    if not folder.is_dir():
+        raise ConfigError(f"data: there is no folder {folder}; {config.preset} wants {WANTED[config.dataset]}")
+    return folder
+
+
+def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
+    """Judged on the pictures that are held out by name, if the folder has any; else on a share, if one is asked for."""
+    options = {"patch_size": config.patch_size, "scales": config.scales, "shot_noise_range": config.shot_noise_range}
+    everything = load_pictures(folder, **options)  # type: ignore[arg-type]
+    kept = held_out_groups(everything.names, config.held_out_share)
+
+    def part(held_out: bool) -> PatchSource:
+        chosen = [index for index, name in enumerate(everything.names) if (name in kept) == held_out]
+        pictures, names = (
+            tuple(values[index] for index in chosen) for values in (everything.pictures, everything.names)
+        )
+        return dataclasses.replace(everything, pictures=pictures, names=names)  # type: ignore[arg-type]
+
+    if kept:
+        return Sources(
+            part(held_out=False), part(held_out=True), _summary(len(everything.names), len(kept), "pictures")
+        )
+    try:
+        named = load_pictures(folder, held_out=True, **options)  # type: ignore[arg-type]
+    except ConfigError:
+        return Sources(everything, None, _summary(len(everything.names), 0, "pictures"))
+    count = len(named.names)
+    return Sources(everything, named, _summary(len(everything.names) + count, count, "pictures"))
+
+
+def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:
+    """Judged on a share of the scene instances, if one is asked for; else on the validation blocks, where present."""
+    everything = open_sidd(folder, patch_size=config.patch_size)
+    scenes = [pair.name.partition("/")[0] for pair in everything.pairs]
+    kept = held_out_groups(scenes, config.held_out_share)
+    if kept:
+        parts = [
+            dataclasses.replace(
+                everything,
+                pairs=tuple(
+                    pair for pair, scene in zip(everything.pairs, scenes, strict=True) if (scene in kept) == held_out
+                ),
+            )
+            for held_out in (False, True)
+        ]
+        return Sources(parts[0], parts[1], _summary(len(scenes), len(parts[1].pairs), "frames"))
+    blocks = next(iter(sorted(folder.rglob(f"{VALIDATION_NOISY}.mat"))), None)
+    validation = open_blocks(blocks.parent)[0] if blocks else None
+    if validation is None or min(validation.shape[2:]) < 2 * config.patch_size:
+        return Sources(everything, None, _summary(len(scenes), 0, "frames"))
+    images, count = validation.shape[:2]
+    summary = f"{len(scenes)} frames; judged on {images * count} validation blocks"
+    return Sources(everything, BlockPatches(validation, config.patch_size), summary)
+
+
+def _open_captures(config: TrainingConfig, folder: Path) -> Sources:
+    """Judged on a share of the captures, where there are at least two."""
+    everything = open_captures(folder, patch_size=config.patch_size)
+    kept = held_out_groups([capture.name for capture in everything.captures], config.held_out_share)
+    if not kept:
+        return Sources(everything, None, _summary(len(everything.captures), 0, "captures"))
+    parts = [
+        dataclasses.replace(
+            everything, captures=tuple(each for each in everything.captures if (each.name in kept) == held_out)
+        )
+        for held_out in (False, True)
+    ]
+    return Sources(parts[0], parts[1], _summary(len(everything.captures), len(kept), "captures"))
+
+
+def _summary(images: int, held_out: int, kind: str) -> str:
+    """One line for whoever waits.
+
+    >>> _summary(10, 1, "captures")
+    '9 captures; judged on 1 other'
+    """
+    judged = f"judged on {held_out} other{'s' if held_out > 1 else ''}" if held_out else "nothing held out to judge on"
+    return f"{images - held_out} {kind}; {judged}"
