@@ -5,6 +5,7 @@
 #   make lint    ruff and mypy
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more),
 #                and bench-files FILES="a.dng b.dng": what denoising does to real raws
+#                bench-training: steps per second; bench-methods: what learning from noisy pictures costs (an hour)
 #
 # Variables: PYTHON (the interpreter of the virtual environment), HOST, PORT, DATA_DIR,
 # TORCH_INDEX (an index with CPU builds of torch, e.g. https://download.pytorch.org/whl/cpu).
@@ -18,7 +19,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit lint bench bench-quality bench-speed bench-files clean
+.PHONY: run test unit lint bench bench-quality bench-speed bench-files bench-training bench-methods clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -45,6 +46,12 @@ bench-speed: $(VENV)/.installed-dev
 
 bench-files: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)
+
+bench-training: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/training_speed.py $(ARGS)
+
+bench-methods: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/methods.py $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Photosite needs Python 3.11 or newer: make PYTHON=python3.11 …")'
