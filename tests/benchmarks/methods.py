@@ -73,8 +73,8 @@ class Entry:
         return f"neighbor2neighbor γ={self.options['gamma']:g}{fixed}"
 
     @property
-    def folder(self) -> str:
-        """Its run's folder."""
+    def name(self) -> str:
+        """What its run's folder is called."""
         options = "-".join(f"{name}-{value}" for name, value in sorted(self.options.items()))
         return "-".join(filter(None, [self.content, self.objective, options, str(self.steps)]))
 
@@ -94,18 +94,19 @@ class Entry:
 
 
 def plan(steps: int) -> Iterator[Entry]:
-    """All trainings; the longest first of each kind, so that a study that is cut short still compares."""
-    for content in CONTENTS:
+    """All trainings, those first that a study which is cut short cannot do without."""
+    for content, gammas in (("sensor-like", (2.0, 20.0, 8.0, 0.0, 1.0)), ("sharp", (2.0, 20.0))):
         yield Entry(content=content, objective="supervised", steps=steps)
-        for gamma in GAMMAS if content == "sensor-like" else (2.0, 20.0):
+        yield Entry(content=content, objective="recorrupted", steps=steps, options={"signal": "surround"})
+        for gamma in gammas:
             yield Entry(content=content, objective="neighbor2neighbor", steps=steps, options={"gamma": gamma})
-        for signal in ("surround", "denoised"):
-            yield Entry(content=content, objective="recorrupted", steps=steps, options={"signal": signal})
-    options = {"gamma": 2.0, "sampler": "fixed"}
-    yield Entry(content="sensor-like", objective="neighbor2neighbor", steps=steps, options=options)
     for fewer in (steps // 2, steps // 4, steps // 8):
         yield Entry(content="sensor-like", objective="supervised", steps=fewer)
         yield Entry(content="sensor-like", objective="neighbor2neighbor", steps=fewer, options={"gamma": 2.0})
+    options = {"gamma": 2.0, "sampler": "fixed"}
+    yield Entry(content="sensor-like", objective="neighbor2neighbor", steps=steps, options=options)
+    for content in CONTENTS:
+        yield Entry(content=content, objective="recorrupted", steps=steps, options={"signal": "denoised"})
 
 
 def clean_patches(pictures: list[Path], scale: float) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -157,9 +158,15 @@ def judge(entry: Entry, run: Path, width: int, pictures: list[Path]) -> dict[str
     return {level: {name: float(np.mean(values)) for name, values in row.items()} for level, row in scores.items()}
 
 
+def folder(entry: Entry, options: argparse.Namespace) -> Path:
+    """Where a training lies."""
+    runs: Path = options.runs
+    return runs / f"width-{options.width}-{entry.name}"
+
+
 def measure(entry: Entry, options: argparse.Namespace, pictures: list[Path]) -> dict[str, Any]:
     """Train and judge, or read what was found before."""
-    run = options.runs / f"width-{options.width}-{entry.folder}"
+    run = folder(entry, options)
     result = run / RESULT_NAME
     if not result.exists():
         config = entry.config(options.width)
@@ -254,14 +261,17 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000, help="of the longest training")
     parser.add_argument("--width", type=int, default=16, help="the U-Net's channels; the shipped models have 48")
     parser.add_argument("--every", type=int, default=3, help="judge on every n-th held-out picture")
+    parser.add_argument("--finished", action="store_true", help="train nothing, show what was trained before")
     parser.add_argument("--figure", type=Path, help="draw the curves into this SVG file")
     options = parser.parse_args()
     pictures = held_out_pictures(options.pictures)[:: options.every]
     print(f"width {options.width}, judged on {len(pictures)} pictures, torch {torch.__version__}")
     results = []
     for entry in plan(options.steps):
+        if options.finished and not (folder(entry, options) / RESULT_NAME).exists():
+            continue
         results.append(measure(entry, options, pictures))
-        print(f"{entry.folder}: {results[-1]['seconds']:.0f} s", file=sys.stderr)
+        print(f"{entry.name}: {results[-1]['seconds']:.0f} s", file=sys.stderr)
     print_tables(results)
     if options.figure:
         draw(results, options.steps, options.figure)
