@@ -13,7 +13,6 @@ import argparse
 import dataclasses
 import json
 import sys
-import time
 import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +34,7 @@ from training.datasets.synthetic import (
     unprocess,
 )
 from training.evaluate import held_out_pictures
+from training.journal import LOG_NAME, read_log
 from training.loop import CHECKPOINT_NAME, train
 from training.metrics import psnr
 from training.networks import build_network
@@ -176,9 +176,11 @@ def measure(entry: Entry, options: argparse.Namespace, pictures: list[Path]) -> 
             scales=config.scales,
             shot_noise_range=config.shot_noise_range,
         )
-        started = time.monotonic()
-        train(config, data, run, resume=True, device=torch.device("cpu"))
-        found = {"seconds": time.monotonic() - started, "levels": judge(entry, run, options.width, pictures)}
+        checkpoint = load_checkpoint(train(config, data, run, resume=True, device=torch.device("cpu")))
+        if checkpoint.step < entry.steps:
+            raise SystemExit(f"{entry.name} was stopped at step {checkpoint.step}; the same command goes on")
+        seconds = read_log(run / LOG_NAME)[-1]["seconds"]
+        found = {"seconds": seconds, "levels": judge(entry, run, options.width, pictures)}
         result.write_text(json.dumps({**dataclasses.asdict(entry), **found}, indent=2) + "\n", encoding="utf-8")
     return {"entry": entry, **json.loads(result.read_text(encoding="utf-8"))}
 
