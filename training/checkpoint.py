@@ -41,7 +41,7 @@ class Checkpoint:
     optimiser: dict[str, Tensor]
     """The optimiser's moments, named PARAMETER_INDEX.NAME."""
     progress: dict[str, Any] = field(default_factory=dict)
-    """`training.progress.Progress` as JSON types; empty in the checkpoints of version 0.1."""
+    """`training.run.progress.Progress` as JSON types; empty in the checkpoints of version 0.1."""
     versions: dict[str, str] = field(default_factory=dict)
     """Of the software that wrote it."""
 

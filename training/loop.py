@@ -15,18 +15,18 @@ import torch
 from torch import nn
 from tqdm import tqdm
 
-from training.batches import batches_ahead
 from training.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.config import TrainingConfig
-from training.distributed import joined_group
 from training.errors import ConfigError, ModelError
-from training.footprint import explained_shortage, steps_in
-from training.holdout import HoldOut
-from training.journal import Journal
 from training.networks import build_network
 from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
 from training.objectives import build_objective
-from training.optimiser import (
+from training.run.batches import batches_ahead
+from training.run.distributed import joined_group
+from training.run.footprint import explained_shortage, steps_in
+from training.run.holdout import HoldOut
+from training.run.journal import Journal
+from training.run.optimiser import (
     build_optimiser,
     learning_rate,
     moments,
@@ -34,9 +34,9 @@ from training.optimiser import (
     set_learning_rate,
     update_average,
 )
-from training.precision import autocast, gradient_scaler, training_dtype
-from training.progress import Progress
-from training.stopping import remembered_signals
+from training.run.precision import autocast, gradient_scaler, training_dtype
+from training.run.progress import Progress
+from training.run.stopping import remembered_signals
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -22,9 +22,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from training.errors import ConfigError, PhotositeError
-from training.journal import LOG_NAME
 from training.manifest import Manifest
 from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, set_default
+from training.run.journal import LOG_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -16,11 +16,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from training.budget import Wishes, apply_wishes
 from training.config import PrecisionName, TrainingConfig
 from training.errors import ConfigError, PhotositeError
 from training.presets import BASE_LEARNING_RATE_SHARE, PRESETS, preset
 from training.registry import ModelRef, Registry, default_registry
+from training.run.budget import Wishes, apply_wishes
 
 if TYPE_CHECKING:
     import torch
@@ -125,9 +125,9 @@ def _based(config: TrainingConfig, base: ModelRef) -> TrainingConfig:
 def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef | None) -> int:
     """Open the data, train, and say how it ended."""
     from training.checkpoint import load_checkpoint  # noqa: PLC0415
-    from training.distributed import is_first_process  # noqa: PLC0415
     from training.loop import start_from, train  # noqa: PLC0415
-    from training.sources import open_sources  # noqa: PLC0415
+    from training.run.distributed import is_first_process  # noqa: PLC0415
+    from training.run.sources import open_sources  # noqa: PLC0415
 
     sources = open_sources(config, options.data)
     if is_first_process():
@@ -149,16 +149,16 @@ def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef |
 def _device(wanted: str) -> torch.device:
     import torch  # noqa: PLC0415
 
-    from training.distributed import local_device  # noqa: PLC0415
     from training.engines.torch import choose_device  # noqa: PLC0415
+    from training.run.distributed import local_device  # noqa: PLC0415
 
     return local_device(torch.device(choose_device(wanted)))
 
 
 def _plan(config: TrainingConfig, options: argparse.Namespace) -> dict[str, Any]:
     """What a dry run says beside the configuration."""
-    from training.footprint import GIBIBYTE, measure  # noqa: PLC0415
-    from training.sources import describe_data  # noqa: PLC0415
+    from training.run.footprint import GIBIBYTE, measure  # noqa: PLC0415
+    from training.run.sources import describe_data  # noqa: PLC0415
 
     try:
         data = describe_data(config, options.data)

@@ -34,11 +34,11 @@ from training.datasets.synthetic import (
     unprocess,
 )
 from training.evaluate import held_out_pictures
-from training.journal import LOG_NAME, read_log
 from training.loop import CHECKPOINT_NAME, train
 from training.metrics import psnr
 from training.networks import build_network
 from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
+from training.run.journal import LOG_NAME, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

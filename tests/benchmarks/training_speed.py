@@ -26,10 +26,10 @@ import numpy as np
 import torch
 
 from training.datasets.base import Patch
-from training.journal import LOG_NAME, read_log
 from training.loop import LOG_STEPS, train
 from training.networks import build_network
 from training.presets import preset
+from training.run.journal import LOG_NAME, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

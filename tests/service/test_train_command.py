@@ -139,14 +139,14 @@ def test_half_a_picture_is_2_and_named(folder: Path, capsys: pytest.CaptureFixtu
 def test_a_stopped_run_is_130_and_says_how_to_go_on(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from training.batches import draw_batch
+    from training.run.batches import draw_batch
 
     def draw(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGINT)
         return draw_batch(*arguments)
 
     with monkeypatch.context() as patched:
-        patched.setattr("training.batches.draw_batch", draw)
+        patched.setattr("training.run.batches.draw_batch", draw)
         assert train(folder, "--steps", "9") == 130
     assert "stopped after 1 of 9 steps; --resume goes on" in capsys.readouterr().err
     assert train(folder, "--resume") == 0

@@ -18,13 +18,13 @@ import pytest
 import torch
 from PIL import Image
 
-from training.batches import draw_batch
 from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
 from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError, ModelError
-from training.journal import read_log
 from training.loop import train
+from training.run.batches import draw_batch
+from training.run.journal import read_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -96,7 +96,7 @@ def test_a_resumed_run_ends_with_the_same_weights_and_log(
     path = train(settings, pictures(), whole, resume=False, device=CPU, held_out=pictures(1))
 
     monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)  # after every step
-    monkeypatch.setattr("training.batches.draw_batch", dies_at(33))
+    monkeypatch.setattr("training.run.batches.draw_batch", dies_at(33))
     with pytest.raises(KeyboardInterrupt):
         train(settings, pictures(), cut, resume=False, device=CPU, held_out=pictures(1))
     monkeypatch.undo()
@@ -160,7 +160,7 @@ def test_a_signal_stops_the_run_after_a_step_and_the_handlers_come_back(
         return draw_batch(config, data, step, *others)
 
     before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)]
-    monkeypatch.setattr("training.batches.draw_batch", draw)
+    monkeypatch.setattr("training.run.batches.draw_batch", draw)
     stopped = load_checkpoint(train(config(steps=50), pictures(), tmp_path, resume=False, device=CPU))
     monkeypatch.undo()
     assert 1 <= stopped.step <= 5
@@ -172,7 +172,7 @@ def test_a_signal_stops_the_run_after_a_step_and_the_handlers_come_back(
 
 def test_time_is_counted_while_training_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)
-    monkeypatch.setattr("training.batches.draw_batch", dies_at(20))
+    monkeypatch.setattr("training.run.batches.draw_batch", dies_at(20))
     with pytest.raises(KeyboardInterrupt):
         train(config(steps=21), pictures(), tmp_path, resume=False, device=CPU)
     monkeypatch.undo()
@@ -239,7 +239,7 @@ def test_without_clean_patches_the_objective_judges(tmp_path: Path) -> None:
 
 def test_a_run_that_gets_no_better_ends_and_keeps_its_best(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([30.0, 31.0, 30.5, 30.9, 40.0])
-    monkeypatch.setattr("training.progress.Progress.judge", _judging(scores))
+    monkeypatch.setattr("training.run.progress.Progress.judge", _judging(scores))
     settings = config(steps=20, validate_steps=2, patience=2)
     last = load_checkpoint(train(settings, pictures(), tmp_path, resume=False, device=CPU, held_out=pictures(1)))
     assert (last.step, last.progress["ended"]) == (8, "patience")
@@ -248,7 +248,7 @@ def test_a_run_that_gets_no_better_ends_and_keeps_its_best(tmp_path: Path, monke
 
 
 def _judging(scores: Any) -> Callable[..., bool]:
-    from training.progress import Progress
+    from training.run.progress import Progress
 
     judge = Progress.judge
     return lambda self, _score, step: judge(self, next(scores), step)
@@ -340,7 +340,7 @@ def test_a_gradient_scaler_goes_on_where_it_stood(tmp_path: Path, monkeypatch: p
     assert whole.progress["scaler"]["scale"] == 4096.0  # it grew twice
     monkeypatch.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)
     with monkeypatch.context() as patched:
-        patched.setattr("training.batches.draw_batch", dies_at(5))
+        patched.setattr("training.run.batches.draw_batch", dies_at(5))
         with pytest.raises(KeyboardInterrupt):
             train(settings, pictures(), tmp_path / "cut", resume=False, device=CPU)
     cut = load_checkpoint(train(settings, pictures(), tmp_path / "cut", resume=True, device=CPU))

@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 from sidd_factory import make_blocks, make_scene
 
-from training.budget import Wishes, apply_wishes
 from training.config import TrainingConfig
 from training.datasets.sidd import SiddRaws
 from training.datasets.sidd_patches import BlockPatches
@@ -18,7 +17,8 @@ from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError
 from training.noise import NoiseModel
 from training.presets import PRESETS, preset
-from training.sources import open_sources
+from training.run.budget import Wishes, apply_wishes
+from training.run.sources import open_sources
 
 if TYPE_CHECKING:
     from pathlib import Path

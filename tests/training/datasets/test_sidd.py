@@ -73,7 +73,7 @@ def test_the_same_seed_draws_the_same_patch(tmp_path: Path) -> None:
 def test_the_loop_takes_these_patches(tmp_path: Path) -> None:
     import torch
 
-    from training.batches import draw_batch
+    from training.run.batches import draw_batch
 
     make_scene(tmp_path)
     config = TrainingConfig(preset="test", objective="supervised", patch_size=16, batch_size=2)

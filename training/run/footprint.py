@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch.autograd.graph import saved_tensors_hooks
 
-from training.batches import draw_batch
 from training.errors import ConfigError
 from training.networks import build_network
 from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
 from training.objectives import build_objective
 from training.objectives.base import Batch
-from training.optimiser import build_optimiser
-from training.precision import autocast, training_dtype
+from training.run.batches import draw_batch
+from training.run.optimiser import build_optimiser
+from training.run.precision import autocast, training_dtype
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

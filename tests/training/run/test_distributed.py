@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from training.checkpoint import load_checkpoint
-from training.distributed import Group
-from training.journal import read_log
+from training.run.distributed import Group
+from training.run.journal import read_log
 
 TESTS = Path(__file__).parents[1]
 PROGRAM = """

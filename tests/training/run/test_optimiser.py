@@ -8,8 +8,8 @@ import torch
 
 from training.config import TrainingConfig
 from training.errors import ConfigError
-from training.optimiser import build_optimiser, learning_rate, update_average
 from training.presets import preset
+from training.run.optimiser import build_optimiser, learning_rate, update_average
 
 
 def test_the_cosine_rises_then_falls_to_zero() -> None:

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from training.batches import batches_ahead, draw_batch
 from training.config import TrainingConfig
 from training.datasets.base import Patch
+from training.run.batches import batches_ahead, draw_batch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -33,13 +33,13 @@ class Seeds:
 
 @pytest.mark.parametrize("workers", [0, 3])
 def test_batches_come_in_order_whoever_draws_them(workers: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.batches.WORKERS", {"cpu": workers})
+    monkeypatch.setattr("training.run.batches.WORKERS", {"cpu": workers})
     drawn = list(batches_ahead(CONFIG, Seeds(), range(3, 10), CPU, first_index=4))
     assert [batch.sources for batch in drawn] == [(f"(5, {step}, 4)", f"(5, {step}, 5)") for step in range(3, 10)]
 
 
 def test_threads_end_with_whoever_stops_early(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("training.batches.WORKERS", {"cpu": 3})
+    monkeypatch.setattr("training.run.batches.WORKERS", {"cpu": 3})
     batches = batches_ahead(CONFIG, Seeds(), range(100), CPU)
     next(batches)
     assert any(thread.name.startswith("batches") for thread in threading.enumerate())

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from training.batches import collate
 from training.errors import ConfigError
 from training.metrics import psnr
 from training.pictures import encode_png, side_by_side
-from training.precision import autocast
 from training.raw.atomic import replacing
+from training.run.batches import collate
+from training.run.precision import autocast
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from training.errors import ConfigError
-from training.journal import Journal, read_log
+from training.run.journal import Journal, read_log
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,7 +52,7 @@ def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, without_tensorboa
 def test_without_tensorboard_one_line_says_so(
     tmp_path: Path, without_tensorboard: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level(logging.INFO, "training.journal"), Journal(tmp_path, 0) as journal:
+    with caplog.at_level(logging.INFO, "training.run.journal"), Journal(tmp_path, 0) as journal:
         journal.write(20, {"loss": 1.0})
     assert [record.message for record in caplog.records] == [
         "no TensorBoard event files: photosite[tensorboard] is not installed"
