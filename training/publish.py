@@ -1,19 +1,17 @@
 """Publish a training run as a model: weights, and a manifest whose figures are measured here.
 
-python -m training.publish RUN --name NAME --registry DIR --pictures DIR --description "…" --training-data "…"
+What `photosite models publish` does.
 
 In the flow: checkpoint → **registry** → served. Importing this module imports no torch.
 """
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import datetime as dt
 import hashlib
 import platform
 import shutil
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,12 +19,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.errors import ConfigError, PhotositeError
+from training.errors import ConfigError
 from training.manifest import Manifest
 from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, set_default
 from training.run.journal import LOG_NAME
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from training.checkpoint import Checkpoint
@@ -211,7 +210,7 @@ def _metrics(results: list[Score]) -> dict[str, Any]:
     return {
         "psnr_by_shot_noise": rows,
         "pictures": len({result.picture for result in results}),
-        "measured": "python -m training.publish: synthetic raws of pictures not trained on, range 1, float32",
+        "measured": "photosite models publish: synthetic raws of pictures not trained on, range 1, float32",
         "hardware": platform.processor() or platform.machine(),
     }
 
@@ -270,20 +269,3 @@ def _pictures(folder: Path | None, every: int) -> tuple[Path, ...]:
     from training.evaluate import held_out_pictures  # noqa: PLC0415
 
     return tuple(held_out_pictures(folder)[::every]) if folder else ()
-
-
-def main(arguments: list[str] | None = None) -> int:
-    """Run the command of its own; returns its exit code."""
-    parser = argparse.ArgumentParser(prog="python -m training.publish", description="Publish a run as a model.")
-    add_options(parser)
-    parser.add_argument("--registry", required=True, type=Path, metavar="DIR", help="folder of the registry")
-    options = parser.parse_args(arguments)
-    try:
-        return run(options, options.registry, Registry([options.registry]))
-    except PhotositeError as error:
-        print(f"error: {error.message}", file=sys.stderr)
-        return 2
-
-
-if __name__ == "__main__":
-    sys.exit(main())
