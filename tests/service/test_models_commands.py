@@ -19,7 +19,6 @@ from training.config import TrainingConfig
 from training.datasets.synthetic import SyntheticRaws
 from training.loop import train
 from training.noise import NoiseModel
-from training.publish import main as publish_main
 from training.registry import Registry
 
 if TYPE_CHECKING:
@@ -166,8 +165,8 @@ def test_the_default_is_printed_and_chosen(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().out == "tiny@1\n"
 
 
-def test_the_library_alone_publishes_too(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_model_can_be_published_into_any_registry(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     options = ["--pictures", str(folder / "pictures"), "--registry", str(folder / "mine"), "--default"]
-    assert publish_main([str(folder / "run"), "--name", "mine", *WORDS, *options]) == 0
+    assert publish(folder, *options) == 0
     assert "published mine@1" in capsys.readouterr().out
     assert (folder / "mine" / "default").read_text(encoding="utf-8") == "mine\n"
