@@ -41,6 +41,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         redis_url=redis_url,
         data_dir=tmp_path,
         lease_s=LEASE_S,
+        lease_renewal_s=LEASE_S / 2,
         republish_after_s=0.1,
         blob_grace_s=0.1,
         max_queued_jobs=3,
