@@ -4,6 +4,7 @@ Every run trains the same small network from the same start, and differs from it
 objective. "Sharp" pictures are mosaicked as they are; "sensor-like" ones are enlarged three times before, until packed
 neighbours differ as little as in the GoPro raw of the data folder (S(1)/S(16) = 0.09, S(d) being the mean squared
 difference of photosites d apart, less the noise's share; the Canon raw, out of focus, has 0.01, the pictures 0.22).
+"Sensor-like and smoother" adds pictures enlarged six times to the training: sub-sampled, they look like the former.
 Runs that were finished before are not repeated, and a run that was stopped goes on.
 """
 
@@ -46,7 +47,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clean"
-CONTENTS = {"sharp": 1.0, "sensor-like": 3.0}
+CONTENTS = {"sensor-like": (3.0,), "sensor-like and smoother": (3.0, 6.0), "sharp": (1.0,)}
+"""Enlargements in training; tests are made with the first."""
 LEVELS = (2e-4, 5e-4, 2e-3, 8e-3)
 GAMMAS = (0.0, 1.0, 2.0, 8.0, 20.0)
 PATCH = 64
@@ -76,7 +78,7 @@ class Entry:
     def name(self) -> str:
         """What its run's folder is called."""
         options = "-".join(f"{name}-{value}" for name, value in sorted(self.options.items()))
-        return "-".join(filter(None, [self.content, self.objective, options, str(self.steps)]))
+        return "-".join(filter(None, [self.content.replace(" ", "-"), self.objective, options, str(self.steps)]))
 
     def config(self, width: int) -> TrainingConfig:
         """Its training."""
@@ -86,7 +88,7 @@ class Entry:
             objective=self.objective,
             objective_options=self.options,
             network_options={"width": width},
-            scales=(CONTENTS[self.content],),
+            scales=CONTENTS[self.content],
             shot_noise_range=(1e-4, 1.2e-2),
             patch_size=PATCH * doubled,
             steps=self.steps,
@@ -105,8 +107,12 @@ def plan(steps: int) -> Iterator[Entry]:
         yield Entry(content="sensor-like", objective="neighbor2neighbor", steps=fewer, options={"gamma": 2.0})
     options = {"gamma": 2.0, "sampler": "fixed"}
     yield Entry(content="sensor-like", objective="neighbor2neighbor", steps=steps, options=options)
-    for content in CONTENTS:
+    for content in ("sensor-like", "sharp"):
         yield Entry(content=content, objective="recorrupted", steps=steps, options={"signal": "denoised"})
+    yield Entry(content="sensor-like and smoother", objective="supervised", steps=steps)
+    for gamma in (2.0, 8.0):
+        options = {"gamma": gamma}
+        yield Entry(content="sensor-like and smoother", objective="neighbor2neighbor", steps=steps, options=options)
 
 
 def clean_patches(pictures: list[Path], scale: float) -> Iterator[tuple[str, NDArray[np.float32]]]:
@@ -141,7 +147,7 @@ def judge(entry: Entry, run: Path, width: int, pictures: list[Path]) -> dict[str
     network.load_state_dict(load_checkpoint(run / CHECKPOINT_NAME).average)
     model = NoiseAware(network).eval()
     scores: dict[str, dict[str, list[float]]] = {}
-    for name, clean in clean_patches(pictures, CONTENTS[entry.content]):
+    for name, clean in clean_patches(pictures, CONTENTS[entry.content][0]):
         blur = (half_pixel_blur(clean) - clean)[:, 2:-2, 2:-2]
         for level in LEVELS:
             rng = np.random.default_rng(zlib.crc32(f"{name} {level:g}".encode()))
@@ -234,7 +240,7 @@ def print_tables(results: list[dict[str, Any]]) -> None:
 def draw(results: list[dict[str, Any]], steps: int, path: Path) -> None:
     """Gaps over noise level and over steps, as an SVG."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4), layout="constrained", sharey=True)
-    for axis, content in zip(axes, CONTENTS, strict=False):
+    for axis, content in zip(axes, ("sensor-like", "sharp"), strict=False):
         for result in results:
             entry = result["entry"]
             if entry.content == content and entry.steps == steps and entry.objective != "supervised":
@@ -263,6 +269,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000, help="of the longest training")
     parser.add_argument("--width", type=int, default=16, help="the U-Net's channels; the shipped models have 48")
     parser.add_argument("--every", type=int, default=3, help="judge on every n-th held-out picture")
+    parser.add_argument("--only", default="", metavar="TEXT", help="only trainings whose folders' names hold this")
     parser.add_argument("--finished", action="store_true", help="train nothing, show what was trained before")
     parser.add_argument("--figure", type=Path, help="draw the curves into this SVG file")
     options = parser.parse_args()
@@ -270,6 +277,8 @@ def main() -> int:
     print(f"width {options.width}, judged on {len(pictures)} pictures, torch {torch.__version__}")
     results = []
     for entry in plan(options.steps):
+        if options.only not in entry.name:
+            continue
         if options.finished and not (folder(entry, options) / RESULT_NAME).exists():
             continue
         results.append(measure(entry, options, pictures))
