@@ -70,7 +70,7 @@ class Entry:
     def label(self) -> str:
         """The method in words."""
         if self.objective != "neighbor2neighbor":
-            return " ".join([self.objective, *map(str, self.options.values())])
+            return ", ".join([self.objective, *(f"{name} {value}" for name, value in self.options.items())])
         fixed = ", fixed sampler" if self.options.get("sampler") == "fixed" else ""
         return f"neighbor2neighbor γ={self.options['gamma']:g}{fixed}"
 
@@ -109,6 +109,8 @@ def plan(steps: int) -> Iterator[Entry]:
     yield Entry(content="sensor-like", objective="neighbor2neighbor", steps=steps, options=options)
     for content in ("sensor-like", "sharp"):
         yield Entry(content=content, objective="recorrupted", steps=steps, options={"signal": "denoised"})
+    options = {"alpha": 1.0, "signal": "surround"}
+    yield Entry(content="sensor-like", objective="recorrupted", steps=steps, options=options)
     yield Entry(content="sensor-like and smoother", objective="supervised", steps=steps)
     for gamma in (2.0, 8.0):
         options = {"gamma": gamma}
