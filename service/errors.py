@@ -14,9 +14,12 @@
        ├─ WorkerLostError           every attempt ended with its process
        ├─ QueueFullError            too many jobs wait (Retry-After)
        ├─ BrokerUnavailableError    Redis cannot be reached (Retry-After)
-       └─ StorageUnavailableError   the data folder cannot be read or written (Retry-After)
+       ├─ StorageUnavailableError   the data folder cannot be read or written (Retry-After)
+       ├─ ServerUnreachableError    a client finds no service at its address
+       └─ ResultDamagedError        a client received other bytes than the service holds
 
-`STATUS_BY_ERROR` is the one table from an error to its HTTP status.
+`STATUS_BY_ERROR` is the one table from an error to its HTTP status; read backwards, from an answer's code to the error
+that a client raises.
 """
 
 from typing import ClassVar
@@ -118,6 +121,20 @@ class StorageUnavailableError(ServiceError):
     retry_after_s = 5
 
 
+class ServerUnreachableError(ServiceError):
+    """No service answers at the address that a client was given, or the line to it breaks again and again."""
+
+    code = "server_unreachable"
+    retryable = True
+
+
+class ResultDamagedError(ServiceError):
+    """What a client received is not what the service holds."""
+
+    code = "result_damaged"
+    retryable = True
+
+
 STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     UnreadableRawError: 422,
     UnsupportedRawError: 415,
@@ -137,10 +154,13 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     QueueFullError: 503,
     BrokerUnavailableError: 503,
     StorageUnavailableError: 503,
+    ServerUnreachableError: 502,  # a client's own, as the next: no answer of ours has them
+    ResultDamagedError: 502,
     ServiceError: 500,
     PhotositeError: 500,
 }
 _STATUS_BY_CODE = {error.code: status for error, status in STATUS_BY_ERROR.items()}
+_ERROR_BY_CODE = {error.code: error for error in reversed(STATUS_BY_ERROR)}  # of those that share a code, the first
 
 
 def status_of(error: PhotositeError) -> int:
@@ -151,3 +171,13 @@ def status_of(error: PhotositeError) -> int:
 def status_of_code(code: str) -> int:
     """The HTTP status of a code that a job record remembers; 500 for one that is not known any more."""
     return _STATUS_BY_CODE.get(code, 500)
+
+
+def error_of_code(code: str, message: str) -> PhotositeError:
+    """The error that an answer or a job record tells of; ServiceError for a code that is not known here.
+
+    >>> error_of_code("unreadable_raw", "cut off")
+    UnreadableRawError('cut off')
+    """
+    known = _ERROR_BY_CODE.get(code)
+    return known(message) if known else ServiceError(message, detail=f"code {code}")

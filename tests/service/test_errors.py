@@ -7,7 +7,16 @@ from http import HTTPStatus
 import pytest
 
 from service import errors
-from service.errors import STATUS_BY_ERROR, BrokerUnavailableError, status_of, status_of_code
+from service.errors import (
+    STATUS_BY_ERROR,
+    BrokerUnavailableError,
+    JobConflictError,
+    JobNotFoundError,
+    ServiceError,
+    error_of_code,
+    status_of,
+    status_of_code,
+)
 from training.errors import PhotositeError
 
 
@@ -48,6 +57,21 @@ def test_errors_with_one_code_have_one_status() -> None:
 )
 def test_public_codes_keep_their_status(code: str, status: int) -> None:
     assert status_of_code(code) == status
+
+
+@pytest.mark.parametrize("error", sorted(all_subclasses(PhotositeError), key=lambda error: error.__name__))
+def test_a_code_leads_back_to_its_error(error: type[PhotositeError]) -> None:
+    found = error_of_code(error.code, "why")
+    assert found.message == "why"
+    assert found.code == error.code
+    shared = {"not_found": JobNotFoundError, "conflict": JobConflictError}
+    assert type(found) is shared.get(error.code, error)
+
+
+def test_an_unknown_code_is_a_service_error_with_the_text() -> None:
+    found = error_of_code("from_the_future", "why")
+    assert (type(found), found.message) == (ServiceError, "why")
+    assert "from_the_future" in found.detail
 
 
 def test_errors_that_pass_say_when_to_come_back() -> None:
