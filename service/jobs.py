@@ -38,7 +38,7 @@ from service.errors import (
     QueueFullError,
     WorkerLostError,
 )
-from service.schemas import DenoiseParameters, ErrorSchema, FileSchema, JobSchema, JobState
+from service.schemas import FINISHED_STATES, DenoiseParameters, ErrorSchema, FileSchema, JobSchema, JobState
 from service.settings import Settings
 from training.errors import PhotositeError
 
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 QUEUED_KEY = "ps:queued"
 RUNNING_KEY = "ps:running"
 LOOSE_KEY = "ps:loose"
-FINISHED_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 class Job(BaseModel):

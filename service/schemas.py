@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+FINISHED_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 
 def parse_noise(text: str) -> tuple[float, float]:
@@ -92,6 +93,11 @@ class JobSchema(BaseModel):
     report: dict[str, Any] | None
     """What the denoiser found and did."""
     links: dict[str, str]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINISHED_STATES
 
 
 class ProblemSchema(BaseModel):

@@ -18,6 +18,8 @@ ONLY_IMPORTERS = {
     "rawpy": {"training/raw/decode.py"},
     "imagecodecs": {"training/raw/decode.py", "training/raw/codecs.py"},
     "celery": {"service/worker/celery_app.py", "service/worker/tasks.py", "service/commands/serving.py"},
+    "httpx": {"service/client.py", "service/connection.py", "service/transfers.py"},
+    "httpx_sse": {"service/client.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in ROOT.glob("service/api/**/*.py")},
 }
 """Who may import a library at all; those who only name its types do so under TYPE_CHECKING."""
@@ -97,6 +99,10 @@ def test_what_serves_and_forks_loads_no_torch_and_no_decoder(module: str) -> Non
 
 def test_the_command_line_loads_little_before_it_knows_the_command() -> None:
     assert not loaded_by("service.cli") & {"torch", "fastapi", "celery", "rawpy", "imagecodecs", "uvicorn"}
+
+
+def test_the_client_loads_nothing_of_the_server() -> None:
+    assert not loaded_by("service.client") & {"torch", "fastapi", "celery", "redis", "rawpy", "imagecodecs", "uvicorn"}
 
 
 def test_the_decoder_loads_neither_torch_nor_celery() -> None:

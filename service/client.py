@@ -1,0 +1,300 @@
+"""The client: what the service offers over HTTP, as typed methods.
+
+In the flow: file → **submit → follow → download** → denoised file. `denoise` is all three.
+
+Errors are those of `service/errors.py` and `training/errors.py`, as if the work had been done in this process. Whoever
+imports this module loads neither torch nor FastAPI nor Celery.
+"""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
+
+import httpx
+from httpx_sse import EventSource, SSEError
+from pydantic import BaseModel, ValidationError
+
+from service.connection import Connection, parse_retry_after
+from service.errors import (
+    JobConflictError,
+    JobNotFoundError,
+    ResultDamagedError,
+    ResultExpiredError,
+    ResultNotReadyError,
+    ServiceError,
+    error_of_code,
+)
+from service.schemas import DenoiseParameters, FileSchema, HealthSchema, JobSchema
+from service.transfers import FileBody, opened, receive
+from training.errors import PhotositeError
+from training.raw.atomic import replacing
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+    from service.transfers import OnBytes
+
+    OnJob = Callable[[JobSchema], None]
+    """Called with a job whenever it has changed: its state, its stage, the stage's share done."""
+
+POLL_S = 1.0
+EVENT_SILENCE_S = 45.0
+"""Events without a sign of life for so long are broken: the server sends one every 15 s."""
+DEFAULT_PARAMETERS = DenoiseParameters()
+
+_Schema = TypeVar("_Schema", bound=BaseModel)
+
+
+class PhotositeClient:
+    """A Photosite server.
+
+    Use it as a context manager, or close it. One client serves one thread.
+
+    Args:
+        url: The server's address, as http://127.0.0.1:8000.
+        api_key: Key that is sent along, where the server wants one.
+        timeout_s: Seconds without a byte after which a request counts as broken.
+        patience_s: Seconds of trying again before an outage counts as final.
+        transport: What carries the requests; none: the network.
+
+    Every method raises ServerUnreachableError when the server does not answer, and the server's own error when it
+    refuses: QueueFullError, InvalidRequestError and their kin.
+
+    Raises:
+        ConfigError: Address or key make no sense.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        api_key: str | None = None,
+        *,
+        timeout_s: float = 30,
+        patience_s: float = 60,
+        transport: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._connection = Connection(
+            url, api_key=api_key, timeout_s=timeout_s, patience_s=patience_s, transport=transport
+        )
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._connection.close()
+
+    def denoise(
+        self,
+        source: Path,
+        target: Path,
+        parameters: DenoiseParameters = DEFAULT_PARAMETERS,
+        *,
+        on_sent: OnBytes | None = None,
+        on_job: OnJob | None = None,
+    ) -> JobSchema:
+        """Have a file denoised: submit, wait, download. An interrupt (Ctrl-C) while waiting cancels the job.
+
+        Args:
+            source: A DNG.
+            target: Where the denoised DNG goes; written whole or not at all; may be `source`.
+            parameters: How it is to be denoised.
+            on_sent: Told of the upload.
+            on_job: Told of the job.
+
+        Returns:
+            The finished job, with the denoiser's report.
+
+        Raises:
+            RawError: The file is at fault.
+            OSError: The target cannot be written.
+        """
+        job = self.submit(source, parameters, on_sent=on_sent)
+        try:
+            job = self.wait(job.id, on_job=on_job)
+        except KeyboardInterrupt:
+            with suppress(PhotositeError):
+                self._ask(JobSchema, "DELETE", f"/jobs/{job.id}", retry=False)
+            raise
+        self.download(job.id, target)
+        return job
+
+    def submit(
+        self,
+        source: Path | str | BinaryIO,
+        parameters: DenoiseParameters = DEFAULT_PARAMETERS,
+        *,
+        name: str | None = None,
+        wait_s: int = 0,
+        on_sent: OnBytes | None = None,
+    ) -> JobSchema:
+        """Hand a file in; it is streamed, never whole in memory.
+
+        Args:
+            source: A DNG, as a path or as an open binary file, which is sent from where it stands.
+            parameters: How it is to be denoised.
+            name: What it is called, and the result after it; none: as the path or file says.
+            wait_s: Seconds that the server may take its answer back until the job is done.
+            on_sent: Told of the upload.
+
+        Returns:
+            The job: queued, running, or done if that took less than `wait_s`.
+
+        Raises:
+            RawError: The file is at fault.
+        """
+        prefer = f"wait={wait_s}" if wait_s else "respond-async"
+        with opened(source) as file:
+            body = FileBody(file, on_sent)
+            with self._connection.open(
+                "POST",
+                "/denoise",
+                body=body,
+                read_timeout_s=self._timeout_s + wait_s,
+                params=parameters.model_dump(mode="json", exclude_defaults=True),
+                headers={**body.headers(name), "Prefer": prefer},
+            ) as response:  # only its head: the bytes of a job that is done already stay there until `download`
+                job_id = response.headers.get("x-photosite-job")
+        if job_id is None:
+            raise ServiceError("the server's answer names no job; is it a Photosite server?")
+        return self.job(job_id)
+
+    def job(self, job_id: str) -> JobSchema:
+        """A job as it is now.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+        """
+        return self._ask(JobSchema, "GET", f"/jobs/{job_id}")
+
+    def cancel(self, job_id: str) -> JobSchema:
+        """Cancel a job; if it is being worked on, that stops at the next tile.
+
+        Raises:
+            JobConflictError: It has succeeded or failed already.
+            JobNotFoundError: There is no such job.
+        """
+        return self._ask(JobSchema, "DELETE", f"/jobs/{job_id}")
+
+    def health(self) -> HealthSchema:
+        """Whether the server can take work; asked once, whatever the client's patience.
+
+        Raises:
+            ServiceError: It cannot.
+        """
+        return self._ask(HealthSchema, "GET", "/health/ready", retry=False)
+
+    def wait(self, job_id: str, *, on_job: OnJob | None = None) -> JobSchema:
+        """Wait until a job is finished, however it ends.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+        """
+        for job in self.follow(job_id):
+            if on_job:
+                on_job(job)
+        return job
+
+    def follow(self, job_id: str) -> Iterator[JobSchema]:
+        """A job as it is now, and whenever it has changed, until it is finished.
+
+        By server-sent events, again after a break; by asking every second where none come through.
+
+        Raises:
+            JobNotFoundError: There is no such job.
+        """
+        last: JobSchema | None = None
+        by_events = True
+        while last is None or not last.finished:
+            seen = False
+            for job in self._events(job_id) if by_events else self._poll(job_id):
+                seen = True
+                if job != last:
+                    last = job
+                    yield job
+            by_events = by_events and seen
+
+    def download(self, job_id: str, target: Path, *, on_received: OnBytes | None = None) -> Path:
+        """Fetch a result; a download that breaks is gone on with where it broke.
+
+        Args:
+            job_id: A job that has succeeded.
+            target: Where the file goes; checked and written whole, or not at all.
+            on_received: Told of the download.
+
+        Returns:
+            The target.
+
+        Raises:
+            PhotositeError: What became of the job instead; ResultExpiredError; ResultDamagedError.
+            OSError: The target cannot be written.
+        """
+        promised = _result_of(self.job(job_id))
+        with replacing(target) as file:
+            try:
+                sha256 = receive(self._connection, f"/jobs/{job_id}/result", promised, file, on_received)
+            except JobNotFoundError as error:
+                raise ResultExpiredError(error.message) from error
+            if sha256 != promised.sha256:
+                raise ResultDamagedError(f"the result of job {job_id} arrived damaged", detail=f"SHA-256 {sha256}")
+        return target
+
+    def _events(self, job_id: str) -> Iterator[JobSchema]:
+        """A job's events until it is finished or they break; none where they do not come through at all."""
+        job: JobSchema | None = None
+        try:
+            with self._connection.open(
+                "GET",
+                f"/jobs/{job_id}/events",
+                headers={"Accept": "text/event-stream"},
+                read_timeout_s=EVENT_SILENCE_S,
+            ) as response:
+                for event in EventSource(response).iter_sse():
+                    if event.event == "job":
+                        yield (job := _validate(JobSchema, event.data))
+        except (httpx.TransportError, SSEError):
+            pass  # broken, or no events: whoever follows goes on
+        except ServiceError as error:
+            if error.retryable:  # it was tried for long enough
+                raise
+        if job and not job.finished:
+            time.sleep(POLL_S)
+
+    def _poll(self, job_id: str) -> Iterator[JobSchema]:
+        """A job as it is now, and a pause."""
+        with self._connection.open("GET", f"/jobs/{job_id}", whole=True) as response:
+            job = _validate(JobSchema, response.content)
+        yield job
+        if not job.finished:
+            pause_s = parse_retry_after(response.headers.get("retry-after", ""))
+            time.sleep(POLL_S if pause_s is None else pause_s)
+
+    def _ask(self, schema: type[_Schema], method: str, path: str, *, retry: bool = True) -> _Schema:
+        with self._connection.open(method, path, retry=retry, whole=True) as response:
+            return _validate(schema, response.content)
+
+
+def _validate(schema: type[_Schema], text: str | bytes) -> _Schema:
+    try:
+        return schema.model_validate_json(text)
+    except ValidationError as error:
+        message = "the server's answer makes no sense here; is it a Photosite server, of the same version?"
+        raise ServiceError(message, detail=str(error)) from error
+
+
+def _result_of(job: JobSchema) -> FileSchema:
+    """The result of a job that has one; raises what became of it instead."""
+    if job.result:
+        return job.result
+    if job.error:
+        raise error_of_code(job.error.code, job.error.message)
+    if job.state == "cancelled":
+        raise JobConflictError("the job was cancelled; there is no result")
+    raise ResultNotReadyError(f"the job is {job.state}; its result is not ready")
