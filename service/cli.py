@@ -18,13 +18,14 @@ from typing import TYPE_CHECKING
 
 import training
 from service.commands import denoise, inspect, models, serving, train, validate
+from service.errors import InvalidRequestError, ServerUnreachableError
 from training.errors import ConfigError, ModelError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 COMMANDS = (denoise, inspect, train, validate, models, serving)
-EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_INTERRUPTED = 1, 2, 3, 130
+EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 5, 130
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -41,7 +42,9 @@ def exit_code(error: PhotositeError) -> int:
     """The exit code of an error."""
     if isinstance(error, RawError):
         return EXIT_INPUT
-    return EXIT_USAGE if isinstance(error, ConfigError | ModelError) else EXIT_ERROR
+    if isinstance(error, ServerUnreachableError):
+        return EXIT_UNREACHABLE
+    return EXIT_USAGE if isinstance(error, ConfigError | ModelError | InvalidRequestError) else EXIT_ERROR
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -76,9 +76,7 @@ class PhotositeClient:
         patience_s: float = 60,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        self._connection = Connection(
-            url, api_key=api_key, timeout_s=timeout_s, patience_s=patience_s, transport=transport
-        )
+        self._connection = Connection(url, api_key, timeout_s=timeout_s, patience_s=patience_s, transport=transport)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> Self:
@@ -99,6 +97,7 @@ class PhotositeClient:
         *,
         on_sent: OnBytes | None = None,
         on_job: OnJob | None = None,
+        on_received: OnBytes | None = None,
     ) -> JobSchema:
         """Have a file denoised: submit, wait, download. An interrupt (Ctrl-C) while waiting cancels the job.
 
@@ -108,12 +107,13 @@ class PhotositeClient:
             parameters: How it is to be denoised.
             on_sent: Told of the upload.
             on_job: Told of the job.
+            on_received: Told of the download.
 
         Returns:
             The finished job, with the denoiser's report.
 
         Raises:
-            RawError: The file is at fault.
+            PhotositeError: What the job failed with: RawError, if the file is at fault.
             OSError: The target cannot be written.
         """
         job = self.submit(source, parameters, on_sent=on_sent)
@@ -123,7 +123,7 @@ class PhotositeClient:
             with suppress(PhotositeError):
                 self._ask(JobSchema, "DELETE", f"/jobs/{job.id}", retry=False)
             raise
-        self.download(job.id, target)
+        self.download(job.id, target, on_received=on_received)
         return job
 
     def submit(

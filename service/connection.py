@@ -79,8 +79,8 @@ class Connection:
     def __init__(
         self,
         url: str,
-        *,
         api_key: str | None = None,
+        *,
         timeout_s: float = 30,
         patience_s: float = 60,
         transport: httpx.BaseTransport | None = None,

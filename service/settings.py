@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from training.errors import ConfigError
@@ -88,6 +88,11 @@ class Settings(BaseSettings):
     """Least severity that is logged."""
     log_format: Literal["text", "json"] = "text"
     """One line of text, or one JSON object, a log record."""
+
+    server: str | None = None
+    """Address of the service that `photosite denoise` hands its files to; unset: it denoises them itself."""
+    api_key: SecretStr | None = None
+    """Key that `photosite denoise` sends to that service."""
 
     @field_validator("redis_url")
     @classmethod

@@ -1,4 +1,4 @@
-"""`photosite denoise`: denoise files on this machine, without a server."""
+"""`photosite denoise`: denoise files on this machine, or have a server do it (`remote.py`)."""
 
 from __future__ import annotations
 
@@ -6,30 +6,39 @@ import argparse
 import json
 import sys
 import time
-from dataclasses import dataclass
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
 from service.commands.models import installed_models
 from service.commands.results import FileResult, exit_code, print_failure
-from service.errors import StorageUnavailableError
-from training.errors import ConfigError, RawError
+from service.errors import InvalidRequestError, ServerUnreachableError, StorageUnavailableError
+from training.errors import ConfigError, ModelError, PhotositeError
 from training.noise import NoiseModel
 
 if TYPE_CHECKING:
-    from training.denoise import DenoiseOptions, DenoiseReport
-    from training.engines.base import Engine
+    from collections.abc import Callable, Iterator
+    from contextlib import AbstractContextManager
+
+    from training.denoise import DenoiseOptions, Progress
+
+    Denoise = Callable[[Path, Path, Progress], dict[str, Any]]
+    """Denoises a file into another; gives the report. Wherever it is done, it raises the same."""
 
 DEFAULT_SUFFIX = "-denoised"
+SHOWN_STAGES = {"upload": "upload", "queued": "waiting", "network": "denoising", "download": "download"}
+"""Stages that a progress bar names; the others are short."""
+_FINAL_ERRORS = (ConfigError, ModelError, InvalidRequestError, ServerUnreachableError)
+"""What is no single file's fault: the next one would fail the same way."""
 
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
     parser = subparsers.add_parser(
         "denoise",
-        help="denoise raw files on this machine",
+        help="denoise raw files, on this machine or on a server",
         description="Denoise raw files. The output is the same DNG without the noise; the input is never overwritten, "
         "unless --in-place says so.",
     )
@@ -49,7 +58,10 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="auto (default): finer steps where the file's are coarser than the denoised shadows need",
     )
     parser.add_argument("--force", action="store_true", help="denoise files that were denoised before")
-    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to run the network")
+    parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where to run the network (default: auto)")
+    parser.add_argument(
+        "--server", metavar="URL", help="let this service do it (PHOTOSITE_SERVER); '' for this machine all the same"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.set_defaults(run=run)
 
@@ -71,12 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Denoise all files; what fails is named, and the rest goes on."""
     targets = [output_path(file, arguments) for file in arguments.files]
     _check_targets(arguments, targets)
-    batch = _Batch.prepare(arguments)
     results = []
-    for file, target in zip(arguments.files, targets, strict=True):
-        results.append(batch.denoise(file, target))
-        if arguments.json:
-            print(json.dumps(results[-1].to_json()), flush=True)
+    with _prepare(arguments) as denoise:
+        for file, target in zip(arguments.files, targets, strict=True):
+            results.append(_denoise(denoise, file, target, quiet=arguments.json))
+            if arguments.json:
+                print(json.dumps(results[-1].to_json()), flush=True)
     return exit_code(results)
 
 
@@ -109,62 +121,85 @@ def _check_targets(arguments: argparse.Namespace, targets: list[Path]) -> None:
             raise ConfigError(f"-o: there is no folder {target.parent}")
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    """What all files of a call share."""
+def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
+    """Check the options, and get ready whoever is to do the work."""
+    from service.settings import load_settings  # noqa: PLC0415  (pydantic, which `--help` does not need)
+    from training.denoise import DenoiseOptions  # noqa: PLC0415
 
-    engine: Engine
-    options: DenoiseOptions
-    quiet: bool
-    """Nothing but JSON on stdout."""
+    settings = load_settings(server=arguments.server)
+    options = DenoiseOptions(
+        strength=arguments.strength, noise=arguments.noise, precision=arguments.precision, force=arguments.force
+    )
+    if not settings.server:
+        return _here(arguments, options)
+    if arguments.device:
+        raise ConfigError("--device: where the network runs is up to the server; it does not go with --server")
+    from service.commands.remote import denoise_remotely  # noqa: PLC0415
 
-    @classmethod
-    def prepare(cls, arguments: argparse.Namespace) -> _Batch:
-        """Check the options, then load the model."""
-        from training.denoise import DenoiseOptions  # noqa: PLC0415  (importing torch takes a second)
-        from training.engines import load_engine  # noqa: PLC0415
-
-        options = DenoiseOptions(
-            strength=arguments.strength, noise=arguments.noise, precision=arguments.precision, force=arguments.force
-        )
-        reference = installed_models().resolve(arguments.model)
-        return cls(load_engine(reference, arguments.device), options, arguments.json)
-
-    def denoise(self, file: Path, target: Path) -> FileResult:
-        """Denoise one file, with a progress bar where somebody watches."""
-        from training.denoise import denoise_file  # noqa: PLC0415
-
-        started = time.perf_counter()
-        bar: tqdm[Any]
-        with tqdm(total=1.0, desc=file.name, disable=None, leave=False, bar_format=_BAR) as bar:
-            try:
-                report = denoise_file(
-                    file, target, engine=self.engine, options=self.options, progress=lambda _, share: _move(bar, share)
-                )
-            except RawError as error:
-                bar.close()
-                return print_failure(file, error)
-            except OSError as error:  # about the output: an input that cannot be read is a RawError
-                bar.close()
-                reason = f"{target} cannot be written: {error.strerror or error}"
-                return print_failure(file, StorageUnavailableError(reason))
-        for warning in report.warnings:
-            print(f"photosite: {file}: warning: {warning}", file=sys.stderr)
-        if not self.quiet:
-            print(_describe(file, target, report, time.perf_counter() - started))
-        return FileResult(file, output=target, report=report.to_json())
+    return denoise_remotely(settings, arguments.model, options)
 
 
-_BAR = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+@contextmanager
+def _here(arguments: argparse.Namespace, options: DenoiseOptions) -> Iterator[Denoise]:
+    """Denoise in this process: loads the model."""
+    from training.denoise import denoise_file  # noqa: PLC0415
+    from training.engines import load_engine  # noqa: PLC0415  (importing torch takes a second)
+
+    engine = load_engine(installed_models().resolve(arguments.model), arguments.device or "auto")
+
+    def denoise(file: Path, target: Path, progress: Progress) -> dict[str, Any]:
+        return denoise_file(file, target, engine=engine, options=options, progress=progress).to_json()
+
+    yield denoise
 
 
-def _move(bar: tqdm[Any], share: float) -> None:
-    bar.update(max(0.0, share - bar.n))
+def _denoise(denoise: Denoise, file: Path, target: Path, *, quiet: bool) -> FileResult:
+    """Denoise one file, with a progress bar where somebody watches, and print how it ended."""
+    started = time.perf_counter()
+    try:
+        with _Bar(file) as bar:
+            report = denoise(file, target, bar.move)
+    except _FINAL_ERRORS:
+        raise
+    except PhotositeError as error:
+        return print_failure(file, error)
+    except OSError as error:  # about the output: an input that cannot be read is a RawError
+        reason = f"{target} cannot be written: {error.strerror or error}"
+        return print_failure(file, StorageUnavailableError(reason))
+    for warning in report["warnings"]:
+        print(f"photosite: {file}: warning: {warning}", file=sys.stderr)
+    if not quiet:
+        print(_describe(file, target, report, time.perf_counter() - started))
+    return FileResult(file, output=target, report=report)
 
 
-def _describe(file: Path, target: Path, report: DenoiseReport, seconds: float) -> str:
-    shot, read = (float(values[0]) for values in (report.noise.shot_noise, report.noise.read_noise))
+class _Bar:
+    """The progress of one file, where stderr is a terminal."""
+
+    def __init__(self, file: Path) -> None:
+        self._name = self._shown = file.name
+        form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
+        self._bar: tqdm[Any] = tqdm(total=1.0, desc=self._name, disable=None, leave=False, bar_format=form)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_raised: object) -> None:
+        self._bar.close()
+
+    def move(self, stage: str, share: float) -> None:
+        """Show the share done of a stage; one that has a name begins at zero."""
+        shown = f"{self._name} ({SHOWN_STAGES[stage]})" if stage in SHOWN_STAGES else self._shown
+        if shown != self._shown:
+            self._shown = shown
+            self._bar.reset()
+            self._bar.set_description(shown)
+        self._bar.update(max(0.0, share - self._bar.n))
+
+
+def _describe(file: Path, target: Path, report: dict[str, Any], seconds: float) -> str:
+    shot, read = (float(report["noise"][name][0]) for name in ("shot_noise", "read_noise"))
     return (
-        f"{file} → {target}  ({report.megapixels:.1f} MP, {report.model}, "
-        f"noise {shot:.3g},{read:.3g} from the {report.noise_source}, {seconds:.1f} s)"
+        f"{file} → {target}  ({report['megapixels']:.1f} MP, {report['model']}, "
+        f"noise {shot:.3g},{read:.3g} from the {report['noise_source']}, {seconds:.1f} s)"
     )

@@ -11,6 +11,7 @@ import pytest
 
 from service import cli
 from service.cli import exit_code, main
+from service.errors import InvalidRequestError, QueueFullError, ServerUnreachableError
 from training.errors import AlreadyDenoisedError, ConfigError, ModelError, PhotositeError, UnreadableRawError
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
         (AlreadyDenoisedError("already"), 3),
         (ConfigError("bad"), 2),
         (ModelError("there is none"), 2),
+        (InvalidRequestError("there is none"), 2),
+        (ServerUnreachableError("refused"), 5),
+        (QueueFullError("later"), 1),
         (PhotositeError("other"), 1),
     ],
 )
