@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import httpx
 from httpx_sse import EventSource, SSEError
-from pydantic import BaseModel, ValidationError
 
-from service.connection import Connection, parse_retry_after
+from service.connection import Connection, parse_retry_after, validate
 from service.errors import (
     JobConflictError,
     JobNotFoundError,
@@ -44,8 +43,6 @@ POLL_S = 1.0
 EVENT_SILENCE_S = 45.0
 """Events without a sign of life for so long are broken: the server sends one every 15 s."""
 DEFAULT_PARAMETERS = DenoiseParameters()
-
-_Schema = TypeVar("_Schema", bound=BaseModel)
 
 
 class PhotositeClient:
@@ -121,7 +118,7 @@ class PhotositeClient:
             job = self.wait(job.id, on_job=on_job)
         except KeyboardInterrupt:
             with suppress(PhotositeError):
-                self._ask(JobSchema, "DELETE", f"/jobs/{job.id}", retry=False)
+                self._connection.fetch(JobSchema, "DELETE", f"/jobs/{job.id}", retry=False)
             raise
         self.download(job.id, target, on_received=on_received)
         return job
@@ -172,7 +169,7 @@ class PhotositeClient:
         Raises:
             JobNotFoundError: There is no such job.
         """
-        return self._ask(JobSchema, "GET", f"/jobs/{job_id}")
+        return self._connection.fetch(JobSchema, "GET", f"/jobs/{job_id}")
 
     def cancel(self, job_id: str) -> JobSchema:
         """Cancel a job; if it is being worked on, that stops at the next tile.
@@ -181,7 +178,7 @@ class PhotositeClient:
             JobConflictError: It has succeeded or failed already.
             JobNotFoundError: There is no such job.
         """
-        return self._ask(JobSchema, "DELETE", f"/jobs/{job_id}")
+        return self._connection.fetch(JobSchema, "DELETE", f"/jobs/{job_id}")
 
     def health(self) -> HealthSchema:
         """Whether the server can take work; asked once, whatever the client's patience.
@@ -189,30 +186,36 @@ class PhotositeClient:
         Raises:
             ServiceError: It cannot.
         """
-        return self._ask(HealthSchema, "GET", "/health/ready", retry=False)
+        return self._connection.fetch(HealthSchema, "GET", "/health/ready", retry=False)
 
-    def wait(self, job_id: str, *, on_job: OnJob | None = None) -> JobSchema:
-        """Wait until a job is finished, however it ends.
+    def wait(self, job_id: str, *, timeout_s: float | None = None, on_job: OnJob | None = None) -> JobSchema:
+        """Wait until a job is finished, however it ends; as `follow`, of which this is the last word.
 
         Raises:
             JobNotFoundError: There is no such job.
+            ResultNotReadyError: It takes longer than `timeout_s`.
         """
-        for job in self.follow(job_id):
+        for job in self.follow(job_id, timeout_s=timeout_s):
             if on_job:
                 on_job(job)
         return job
 
-    def follow(self, job_id: str) -> Iterator[JobSchema]:
+    def follow(self, job_id: str, *, timeout_s: float | None = None) -> Iterator[JobSchema]:
         """A job as it is now, and whenever it has changed, until it is finished.
 
-        By server-sent events, again after a break; by asking every second where none come through.
+        By server-sent events, again after a break; by asking every second where none come through, or where the wait
+        is not to take longer than `timeout_s` (a stream that is silent cannot be left in time).
 
         Raises:
             JobNotFoundError: There is no such job.
+            ResultNotReadyError: It takes longer than `timeout_s`.
         """
         last: JobSchema | None = None
-        by_events = True
+        by_events = timeout_s is None
+        started = time.monotonic()
         while last is None or not last.finished:
+            if last and timeout_s is not None and time.monotonic() - started >= timeout_s:
+                raise ResultNotReadyError(f"the job is {last.state}; it is not done after {timeout_s:g} s")
             seen = False
             for job in self._events(job_id) if by_events else self._poll(job_id):
                 seen = True
@@ -258,7 +261,7 @@ class PhotositeClient:
             ) as response:
                 for event in EventSource(response).iter_sse():
                     if event.event == "job":
-                        yield (job := _validate(JobSchema, event.data))
+                        yield (job := validate(JobSchema, event.data))
         except (httpx.TransportError, SSEError):
             pass  # broken, or no events: whoever follows goes on
         except ServiceError as error:
@@ -270,23 +273,11 @@ class PhotositeClient:
     def _poll(self, job_id: str) -> Iterator[JobSchema]:
         """A job as it is now, and a pause."""
         with self._connection.open("GET", f"/jobs/{job_id}", whole=True) as response:
-            job = _validate(JobSchema, response.content)
+            job = validate(JobSchema, response.content)
         yield job
         if not job.finished:
             pause_s = parse_retry_after(response.headers.get("retry-after", ""))
             time.sleep(POLL_S if pause_s is None else pause_s)
-
-    def _ask(self, schema: type[_Schema], method: str, path: str, *, retry: bool = True) -> _Schema:
-        with self._connection.open(method, path, retry=retry, whole=True) as response:
-            return _validate(schema, response.content)
-
-
-def _validate(schema: type[_Schema], text: str | bytes) -> _Schema:
-    try:
-        return schema.model_validate_json(text)
-    except ValidationError as error:
-        message = "the server's answer makes no sense here; is it a Photosite server, of the same version?"
-        raise ServiceError(message, detail=str(error)) from error
 
 
 def _result_of(job: JobSchema) -> FileSchema:

@@ -15,10 +15,10 @@ from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import httpx
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from service.errors import ServerUnreachableError, ServiceError, error_of_code
 from service.schemas import ProblemSchema
@@ -37,6 +37,7 @@ IDLE_CONNECTION_S = 2.0
 """Connections are closed after so much idleness: before the server does it, which could hit the next request."""
 GATEWAY_STATUSES = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 REFUSAL_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+_Schema = TypeVar("_Schema", bound=BaseModel)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
@@ -153,6 +154,11 @@ class Connection:
                 raise refusal
             patience.pause(refusal, parse_retry_after(response.headers.get("retry-after", "")))
 
+    def fetch(self, schema: type[_Schema], method: str, path: str, *, retry: bool = True) -> _Schema:
+        """Ask for something that a schema describes; raises as `open`."""
+        with self.open(method, path, retry=retry, whole=True) as response:
+            return validate(schema, response.content)
+
     def _outlast(self, error: httpx.TransportError, method: str, patience: Patience) -> None:
         """Sleep before the next attempt, if there may be one."""
         unreachable = self.unreachable(error)
@@ -205,6 +211,19 @@ def _error_of(response: httpx.Response) -> PhotositeError:
             return ServerUnreachableError(f"{response.url.host} answered {status}, and not in the service's words")
         return ServiceError(f"{response.url.host} answered {status}; is it a Photosite server?")
     return error_of_code(problem.code, problem.detail)
+
+
+def validate(schema: type[_Schema], text: str | bytes) -> _Schema:
+    """Read an answer's JSON.
+
+    Raises:
+        ServiceError: It is something else.
+    """
+    try:
+        return schema.model_validate_json(text)
+    except ValidationError as error:
+        message = "the server's answer makes no sense here; is it a Photosite server, of the same version?"
+        raise ServiceError(message, detail=str(error)) from error
 
 
 def parse_retry_after(header: str) -> float | None:

@@ -161,6 +161,16 @@ def test_without_events_the_job_is_asked_for(clock: Clock, answer: Any) -> None:
     assert sum(request.url.path.endswith("events") for request in script.requests) == 1
 
 
+def test_a_wait_can_have_an_end(clock: Clock) -> None:
+    script = Script({JOB: [answer_job(), answer_job("running")]})
+    with connect(script) as client, pytest.raises(ResultNotReadyError, match="it is not done after 5 s"):
+        client.wait(JOB_ID, timeout_s=5)
+    assert sum(clock.slept_s) == 5
+    script = Script({JOB: [answer_job("running"), answer_job("failed")]})
+    with connect(script) as client:
+        assert client.wait(JOB_ID, timeout_s=5).state == "failed"
+
+
 def test_an_unknown_job_is_not_waited_for(clock: Clock) -> None:
     script = Script({EVENTS: [answer_problem(404, "not_found")], JOB: [answer_problem(404, "not_found")]})
     with connect(script) as client, pytest.raises(JobNotFoundError):
