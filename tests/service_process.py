@@ -44,6 +44,11 @@ class RunningService:
     data_dir: Path
     temporary_dir: Path
 
+    @property
+    def address(self) -> str:
+        """Where it answers."""
+        return str(self.client.base_url)
+
     def family(self) -> dict[int, str]:
         """The command lines of all its processes."""
         return descendants(self.process.pid)
@@ -64,9 +69,9 @@ class RunningService:
 
 
 @contextmanager
-def serve(data_dir: Path, **settings: str) -> Iterator[RunningService]:
-    """Run the service on any free port; kills it at the end if it still runs."""
-    command = [sys.executable, "-m", "service", "serve", "--port", "0", "--data-dir", str(data_dir)]
+def serve(data_dir: Path, *, port: int = 0, **settings: str) -> Iterator[RunningService]:
+    """Run the service on a port, 0 for any free one; kills it at the end if it still runs."""
+    command = [sys.executable, "-m", "service", "serve", "--port", str(port), "--data-dir", str(data_dir)]
     with (
         tempfile.TemporaryDirectory(prefix="ps-") as folder,
         data_dir.with_suffix(".log").open("a", encoding="utf-8") as log,
@@ -93,6 +98,12 @@ def _address(process: subprocess.Popen[str]) -> str:
             return found[0]
     message = f"the service ended with status {process.wait()}"
     raise AssertionError(message)
+
+
+def alive(pid: int) -> bool:
+    """Whether a process of that id exists and is more than a corpse."""
+    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
+    return bool(state.strip()) and not state.startswith("Z")
 
 
 def descendants(pid: int) -> dict[int, str]:

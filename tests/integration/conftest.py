@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from dng_factory import make_dng, sample_mosaic
 from redis_servers import SERVERS, find_server, running_server
 from service_process import RunningService, serve
 from tiny_models import publish_model
@@ -12,6 +13,8 @@ from tiny_models import publish_model
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+NOISE = (1e-3, 1e-6)
 
 
 @pytest.fixture(scope="session", params=SERVERS)
@@ -42,3 +45,31 @@ def service(server_binary: str, models_dir: Path, tmp_path_factory: pytest.TempP
     folder = tmp_path_factory.mktemp("serve") / "data"
     with serve(folder, PHOTOSITE_REDIS_SERVER=server_binary, PHOTOSITE_MODELS_DIR=str(models_dir)) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small DNG with a noise profile."""
+    path = tmp_path_factory.mktemp("raw") / "IMG 0001.DNG"
+    make_dng(path, sample_mosaic(300, 420), layout="ljpeg-tiles", noise_profile=NOISE, active_area=(4, 6, 296, 414))
+    return path
+
+
+@pytest.fixture(scope="session")
+def big_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DNG that keeps the slow model busy for some seconds."""
+    path = tmp_path_factory.mktemp("raw") / "big.dng"
+    make_dng(path, sample_mosaic(1600, 2200), noise_profile=NOISE)
+    return path
+
+
+@pytest.fixture(scope="session")
+def corrupt_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A DNG whose directories are sound, but not its pixels: only who decodes them can find out."""
+    path = tmp_path_factory.mktemp("raw") / "corrupt.dng"
+    make_dng(path, sample_mosaic(300, 420, seed=7), layout="ljpeg-tiles", noise_profile=NOISE)
+    data = bytearray(path.read_bytes())
+    at = data.index(b"\xff\xda") + 40  # in the middle of the first tile's entropy-coded numbers
+    data[at : at + 400] = b"\xff\xd8" * 200
+    path.write_bytes(data)
+    return path

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from dng_factory import make_dng, sample_mosaic
 from prometheus_client.parser import text_string_to_metric_families
 from service_process import MAX_UPLOAD_BYTES, wait_until
 
@@ -31,24 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.integration
 
-NOISE = (1e-3, 1e-6)
 ASYNC = {"Prefer": "respond-async"}
-
-
-@pytest.fixture(scope="module")
-def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small DNG with a noise profile."""
-    path = tmp_path_factory.mktemp("raw") / "IMG 0001.DNG"
-    make_dng(path, sample_mosaic(300, 420), layout="ljpeg-tiles", noise_profile=NOISE, active_area=(4, 6, 296, 414))
-    return path
-
-
-@pytest.fixture(scope="module")
-def big_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A DNG that keeps the slow model busy for some seconds."""
-    path = tmp_path_factory.mktemp("raw") / "big.dng"
-    make_dng(path, sample_mosaic(1600, 2200), noise_profile=NOISE)
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -210,15 +192,12 @@ def test_the_hostile_files_at_hand_are_refused_and_leave_nothing(service: Runnin
     assert service.blobs() == before
 
 
-def test_pixels_that_cannot_be_decoded_fail_the_job_and_leave_nothing(service: RunningService, tmp_path: Path) -> None:
+def test_pixels_that_cannot_be_decoded_fail_the_job_and_leave_nothing(
+    service: RunningService, corrupt_raw: Path
+) -> None:
     """The directories are sound, so only the worker can find out."""
-    path = tmp_path / "corrupt.dng"
-    make_dng(path, sample_mosaic(300, 420, seed=7), layout="ljpeg-tiles", noise_profile=NOISE)
-    data = bytearray(path.read_bytes())
-    at = data.index(b"\xff\xda") + 40  # in the middle of the first tile's entropy-coded numbers
-    data[at : at + 400] = b"\xff\xd8" * 200
     before = service.blobs()
-    response = service.client.post("/denoise", content=bytes(data))
+    response = service.client.post("/denoise", content=corrupt_raw.read_bytes())
     check_problem(response, 422, "unreadable_raw")
     job_id = response.headers["x-photosite-job"]
     assert service.job(job_id)["state"] == "failed"

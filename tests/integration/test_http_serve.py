@@ -4,26 +4,28 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
 from dng_factory import make_dng, sample_mosaic
 from redis_servers import running_server
-from service_process import serve, wait_until
+from service_process import alive, serve, wait_until
+
+from service.client import PhotositeClient
+from service.schemas import DenoiseParameters
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from service_process import RunningService
+
 pytestmark = pytest.mark.integration
 
-ASYNC = {"Prefer": "respond-async"}
 
-
-def alive(pid: int) -> bool:
-    """Whether a process of that id exists and is more than a corpse."""
-    state = subprocess.run(["ps", "-o", "stat=", "-p", str(pid)], capture_output=True, text=True, check=False).stdout
-    return bool(state.strip()) and not state.startswith("Z")
+def submit(service: RunningService, raw: Path, strength: float = 1) -> str:
+    """Hand a raw to the slow model; gives the job's id."""
+    with PhotositeClient(service.address) as client:
+        return client.submit(raw, DenoiseParameters(model="slow", strength=strength)).id
 
 
 @pytest.fixture
@@ -38,7 +40,7 @@ def test_nothing_is_left_running_however_it_ends(
     big = tmp_path / "big.dng"
     make_dng(big, sample_mosaic(1600, 2200), noise_profile=(1e-3, 1e-6))
     with serve(tmp_path / "data", **environment) as service:
-        job_id = service.client.post("/denoise?model=slow", content=big.read_bytes(), headers=ASYNC).json()["id"]
+        job_id = submit(service, big)
         wait_until(lambda: service.job(job_id)["stage"] == "network", 60)
         family = service.family()
         assert len(family) >= 5, f"serve, Redis, worker, its process, API: {family}"
@@ -52,20 +54,15 @@ def test_an_accepted_job_survives_the_death_of_everything(tmp_path: Path, enviro
     raw = tmp_path / "raw.dng"
     make_dng(raw, sample_mosaic(800, 1200), noise_profile=(1e-3, 1e-6))
     with serve(tmp_path / "data", **environment) as service:
-        ids = [
-            service.client.post(f"/denoise?model=slow&strength={strength}", content=raw.read_bytes(), headers=ASYNC)
-            .raise_for_status()
-            .json()["id"]
-            for strength in (0.5, 0.6, 0.7)
-        ]
+        ids = [submit(service, raw, strength) for strength in (0.5, 0.6, 0.7)]
         wait_until(lambda: service.job(ids[0])["state"] != "queued", 60)
         family = service.family()
         service.process.kill()
         wait_until(lambda: not any(alive(pid) for pid in family), 10)
-    with serve(tmp_path / "data", **environment) as service:
-        jobs = [service.wait_for_state(job_id, "succeeded", "failed", timeout_s=300) for job_id in ids]
-        assert [job["state"] for job in jobs] == ["succeeded"] * 3
-        assert len({job["result"]["sha256"] for job in jobs}) == 3  # type: ignore[index]
+    with serve(tmp_path / "data", **environment) as service, PhotositeClient(service.address) as client:
+        jobs = [client.wait(job_id, timeout_s=300) for job_id in ids]
+        assert [job.state for job in jobs] == ["succeeded"] * 3
+        assert len({job.result.sha256 for job in jobs if job.result}) == 3
         service.process.terminate()
         assert service.process.wait(30) == 0
 
