@@ -125,16 +125,22 @@ def _based(config: TrainingConfig, base: ModelRef) -> TrainingConfig:
 def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef | None) -> int:
     """Open the data, train, and say how it ended."""
     from training.checkpoint import load_checkpoint  # noqa: PLC0415
-    from training.loop import start_from, train  # noqa: PLC0415
+    from training.loop import check_plan, check_unused, start_from, train  # noqa: PLC0415
     from training.run.distributed import is_first_process  # noqa: PLC0415
     from training.run.sources import open_sources  # noqa: PLC0415
 
+    device = _device(options.device)
+    check_plan(config, device)
+    if is_first_process() and not options.resume:
+        check_unused(options.folder)
     sources = open_sources(config, options.data)
+    if config.patience and sources.held_out is None:
+        raise ConfigError(f"patience: nothing in {options.data} is held out to judge on; try --held-out-share")
     if is_first_process():
         print(f"{options.data}: {sources.summary}", file=sys.stderr)
         if base:
             start_from(base, config, options.folder)
-    resume, device = options.resume or base is not None, _device(options.device)
+    resume = options.resume or base is not None
     path = train(config, sources.training, options.folder, resume=resume, device=device, held_out=sources.held_out)
     if not is_first_process():
         return 0
@@ -157,14 +163,16 @@ def _device(wanted: str) -> torch.device:
 
 def _plan(config: TrainingConfig, options: argparse.Namespace) -> dict[str, Any]:
     """What a dry run says beside the configuration."""
+    from training.loop import check_plan  # noqa: PLC0415
     from training.run.footprint import GIBIBYTE, measure  # noqa: PLC0415
     from training.run.sources import describe_data  # noqa: PLC0415
 
     try:
         data = describe_data(config, options.data)
     except ConfigError as error:
-        data = f"missing: {error.message}"
+        data = f"{'unusable' if options.data else 'missing'}: {error.message}"
     device = _device(options.device)
+    check_plan(config, device)
     needs = measure(config, device)
     seconds = needs.seconds_per_patch * config.batch_size
     steps = max(1, int(config.minutes * 60 / seconds)) if config.minutes else config.steps

@@ -129,6 +129,45 @@ def test_a_half_downloaded_data_set_is_2_before_any_training(folder: Path, capsy
     assert not (folder / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--patch-size", "33"], "patch_size: got 33, wanted a multiple of 32"),
+        (["--precision", "float16"], "float16 needs CUDA"),
+        ([], "already holds a checkpoint"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_data_is_decoded(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    def decode(*_: object) -> None:
+        pytest.fail("the data was opened")
+
+    if not options:
+        assert train(folder, "--steps", "1") == 0
+    monkeypatch.setattr("training.run.sources.open_sources", decode)
+    assert train(folder, "--steps", "1", *options) == 2
+    assert sentence in capsys.readouterr().err
+    if options:
+        assert train(folder, "--dry-run", *options) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_patience_wants_something_to_judge_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--steps", "1", "--patience", "2") == 2
+    assert "is held out to judge on; try --held-out-share" in capsys.readouterr().err
+    assert not (folder / "run").exists()
+
+
+def test_the_dry_run_tells_wrong_data_from_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--dry-run", data="nowhere") == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["data"].startswith("unusable: data: there is no folder")
+
+
 def test_half_a_picture_is_2_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "data" / "b.png"
     path.write_bytes((folder / "data" / "a.png").read_bytes()[:5000])
