@@ -203,6 +203,23 @@ def test_the_papers_preset_trains_on_sidd(folder: Path, capsys: pytest.CaptureFi
     assert [line["lr"] for line in lines] == [5e-5]  # halved after the first of two steps
 
 
+def test_a_disputed_bayer_pattern_can_be_given_and_is_remembered(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_scene(folder / "sidd", shape=(140, 150))
+    run = [*("--preset", "n2n-sidd"), *("--run", str(folder / "run")), *("--patch-size", "64"), *("--batch-size", "1")]
+    options = ["train", *run, "--data", str(folder / "sidd"), "--steps", "1", "--device", "cpu"]
+    assert main([*options, "--cfa", "S6=GBRG", "--cfa", "RGGB"]) == 0
+    assert state(folder).config["cfa_patterns"] == {"S6": "GBRG", "": "RGGB"}
+    assert main([*options, "--resume", "--cfa", "S6=GRBG"]) == 2
+    assert "made with another cfa_patterns" in capsys.readouterr().err
+    assert train(folder, "--steps", "1", "--cfa", "S6=GBRG") == 2
+    assert "cfa: supervised-synthetic takes Bayer patterns from its files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train(folder, "--cfa", "S6=RGBG")
+    assert "is not [CAMERA=]PATTERN" in capsys.readouterr().err
+
+
 def test_a_run_folder_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "--preset", "supervised-synthetic", "--data", str(folder / "data")]) == 2
     assert "--run" in capsys.readouterr().err

@@ -160,6 +160,17 @@ def test_sidds_validation_blocks_judge_where_they_are(tmp_path: Path, monkeypatc
         np.testing.assert_array_equal(patch.clean[3], clean[0, block, 1:32:2, 1:32:2])
 
 
+def test_a_pattern_that_is_given_beats_metadata_for_frames_and_blocks(tmp_path: Path) -> None:
+    make_scene(tmp_path)  # its metadata says GRBG
+    make_blocks(tmp_path)
+    (tmp_path / "names.txt").write_text("0009_001_S6_00800_00350_3200_L\n0021_001_GP_10000_05000_5500_N\n")
+    sources = open_sources(small(dataset="sidd", cfa_patterns={"S6": "GBRG"}), tmp_path)
+    assert isinstance(sources.training, SiddRaws)
+    assert {pair.cfa_pattern for pair in sources.training.pairs} == {"GBRG"}
+    assert isinstance(sources.held_out, BlockPatches)
+    assert sources.held_out.blocks.patterns == ("GBRG", "BGGR")
+
+
 @pytest.mark.parametrize("dataset", ["pictures", "sidd", "captures"])
 def test_missing_data_names_what_is_wanted(tmp_path: Path, dataset: Any) -> None:
     with pytest.raises(ConfigError, match=r"data: test wants .*--data"):

@@ -118,7 +118,8 @@ def open_sidd(
         folder: Holds a folder per scene instance, at any depth. The 40 images of the benchmark are left out.
         patch_size: Height and width of a patch in packed pixels.
         cache: Where decoded mosaics are kept; None for a folder inside `folder`.
-        patterns: Bayer pattern by camera ("S6"), instead of what metadata and `CFA_BY_CAMERA` say.
+        patterns: Bayer pattern by camera ("S6"), instead of what metadata and `CFA_BY_CAMERA` say; by "" for scenes
+            that name no camera.
 
     Raises:
         ConfigError: Files are missing, half there, or not what they should be; names file, expected and found.
@@ -236,7 +237,7 @@ def _known_facts(pair: PairFiles, patterns: Mapping[str, CfaPattern]) -> FrameFa
     if pattern is None:
         raise ConfigError(
             f"dataset: {pair.noisy}: expected a Bayer pattern from its metadata or a camera in its folder's name "
-            f"({', '.join(CFA_BY_CAMERA)}), found neither; the pattern can be given by camera"
+            f"({', '.join(CFA_BY_CAMERA)}), found neither; the pattern can be given (--cfa)"
         )
     return facts._replace(cfa_pattern=pattern)
 

@@ -106,7 +106,7 @@ def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
 
 def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:
     """Judged on a share of the scene instances, if one is asked for; else on the validation blocks, where present."""
-    everything = open_sidd(folder, patch_size=config.patch_size)
+    everything = open_sidd(folder, patch_size=config.patch_size, patterns=config.cfa_patterns)
     scenes = [pair.name.partition("/")[0] for pair in everything.pairs]
     kept = held_out_groups(scenes, config.held_out_share)
     if kept:
@@ -121,7 +121,7 @@ def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:
         ]
         return Sources(parts[0], parts[1], _summary(len(scenes), len(parts[1].pairs), "frames"))
     blocks = next(iter(sorted(folder.rglob(f"{VALIDATION_NOISY}.mat"))), None)
-    validation = open_blocks(blocks.parent)[0] if blocks else None
+    validation = open_blocks(blocks.parent, patterns=config.cfa_patterns)[0] if blocks else None
     if validation is None or min(validation.shape[2:]) < 2 * config.patch_size:
         return Sources(everything, None, _summary(len(scenes), 0, "frames"))
     images, count = validation.shape[:2]
