@@ -160,7 +160,24 @@ def test_sidds_validation_blocks_judge_where_they_are(tmp_path: Path, monkeypatc
         np.testing.assert_array_equal(patch.clean[3], clean[0, block, 1:32:2, 1:32:2])
 
 
-def test_a_pattern_that_is_given_beats_metadata_for_frames_and_blocks(tmp_path: Path) -> None:
+def test_validation_blocks_whose_noise_is_unknown_do_not_stop_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("training.validate.estimate_noise", lambda *_: None)
+    make_scene(tmp_path)
+    make_blocks(tmp_path)
+    sources = open_sources(small(dataset="sidd"), tmp_path)
+    assert sources.held_out is None
+    assert sources.summary == "2 frames; nothing held out to judge on"
+    assert "the validation blocks are left out" in caplog.text
+    assert "no place flat enough" in caplog.text
+
+
+def test_a_pattern_that_is_given_beats_metadata_for_frames_and_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = NoiseModel.uniform(shot_noise=2e-3, read_noise=4e-6), "estimate"
+    monkeypatch.setattr("training.datasets.sidd_patches.image_noise", lambda *_: noise)
     make_scene(tmp_path)  # its metadata says GRBG
     make_blocks(tmp_path)
     (tmp_path / "names.txt").write_text("0009_001_S6_00800_00350_3200_L\n0021_001_GP_10000_05000_5500_N\n")
