@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from training.errors import ConfigError
 from training.manifest import Manifest
@@ -169,7 +170,8 @@ def _measure_on_pictures(engine: TorchEngine, manifest: Manifest, pictures: Sequ
     largest = sorted(map(clean_planes, pictures), key=np.size)[-SEAM_PICTURES:]
     halo = served_halo(engine, largest)
     engine.manifest = dataclasses.replace(manifest, halo=halo)
-    results = list(scores(engine, list(pictures), RATIO_LEVELS))
+    shown = tqdm(pictures, desc="measuring", unit="picture", disable=None)
+    results = list(scores(engine, shown, RATIO_LEVELS))
     print(table(results))
     return dataclasses.replace(manifest, halo=halo, error_ratios=_ratios(results), metrics=_metrics(results))
 
@@ -260,7 +262,8 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
     )
     reference = publish(options.run_folder, folder, wanted)
     if options.default:
-        set_default(folder, reference.name)
+        newest = Registry([*known.folders, folder]).resolve(reference.name)
+        set_default(folder, reference.name if newest.version == reference.version else str(reference))
     print(f"published {reference}")
     return 0
 

@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PHOTOSITE_DATA_DIR", str(tmp_path / "installed"))
     make_run(tmp_path / "run", input_normalisation="none")
     (tmp_path / "pictures").mkdir()
-    rows = np.add.outer(np.arange(480), np.arange(480))[..., None] * [0.2, 0.15, 0.1]
+    rows = np.add.outer(np.arange(640), np.arange(640))[..., None] * [0.2, 0.15, 0.1]
     Image.fromarray(rows.astype(np.uint8)).save(tmp_path / "pictures" / "a.png")
     (tmp_path / "blocks").mkdir()
     make_blocks(tmp_path / "blocks", images=1, blocks=2)
@@ -109,6 +109,15 @@ def test_versions_count_up_and_never_change(folder: Path, capsys: pytest.Capture
     assert "mine@9 exists, and versions never change; the next is 10" in capsys.readouterr().err
     assert publish(folder, *pictures) == 0
     assert "published mine@10" in capsys.readouterr().out
+
+
+def test_the_default_is_what_was_published_even_if_a_newer_version_exists(folder: Path) -> None:
+    models = folder / "installed" / "models"
+    publish_model(models, "mine", version="9")
+    assert publish(folder, "--pictures", str(folder / "pictures"), "--version", "8", "--default") == 0
+    assert str(Registry([models]).resolve()) == "mine@8"
+    assert publish(folder, "--pictures", str(folder / "pictures"), "--version", "10", "--default") == 0
+    assert (models / "default").read_text(encoding="utf-8") == "mine\n"  # and whatever follows it
 
 
 def test_a_shipped_models_version_cannot_be_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
