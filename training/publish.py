@@ -12,7 +12,6 @@ import datetime as dt
 import hashlib
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,7 @@ from tqdm import tqdm
 
 from training.errors import ConfigError
 from training.manifest import Manifest
-from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, set_default
+from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, check_new, new_version, set_default
 from training.run.journal import LOG_NAME
 
 if TYPE_CHECKING:
@@ -70,34 +69,13 @@ def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
         ConfigError: The version exists, or nothing can be measured on what was named for that.
         ModelError: The checkpoint cannot be read.
     """
-    target = registry / wanted.name / wanted.version
-    _check_new(Registry([registry]), wanted.name, wanted.version)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            reference = ModelRef(wanted.name, wanted.version, Path(folder) / "model")
-            reference.path.mkdir()
-            manifest = _first_manifest(run, reference, wanted)
-            _write_manifest(reference, manifest)
-            _write_manifest(reference, _measure(reference, manifest, wanted))
-            if (run / LOG_NAME).exists():
-                shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
-            reference.path.rename(target)
-    except OSError as error:
-        raise ConfigError(f"registry: {registry} cannot be written to: {error.strerror or error}") from error
-    return dataclasses.replace(reference, path=target)
-
-
-def _check_new(registry: Registry, name: str, version: str) -> None:
-    """Refuse a version that exists.
-
-    Raises:
-        ConfigError: It does.
-    """
-    existing = [reference.version for reference in registry.references() if reference.name == name]
-    if version in existing:
-        following = registry.next_version(name)
-        raise ConfigError(f"version: {name}@{version} exists, and versions never change; the next is {following}")
+    with new_version(registry, wanted.name, wanted.version) as reference:
+        manifest = _first_manifest(run, reference, wanted)
+        _write_manifest(reference, manifest)
+        _write_manifest(reference, _measure(reference, manifest, wanted))
+        if (run / LOG_NAME).exists():
+            shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
+    return Registry([registry]).resolve(str(reference))
 
 
 def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Manifest:
@@ -112,7 +90,6 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
     options = {"in_channels": INPUT_CHANNELS[config["input_normalisation"]], **config["network_options"]}
     network = build_network(config["network"], **options)
     save_file(checkpoint.average, reference.weights)
-    reference.weights.chmod(0o644)  # safetensors makes it private; services run as other users
     frame = DETAIL_WINDOW // 2 if config["input_normalisation"] != "none" else 0
     reach = network.receptive_field + frame
     return Manifest(
@@ -251,7 +228,7 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
         raise ConfigError(f"every: got {options.every}, wanted 1 or more")
     version = options.version or known.next_version(options.name)
     check_name(options.name, version)
-    _check_new(known, options.name, version)
+    check_new(known, options.name, version)
     wanted = Publication(
         name=options.name,
         version=version,

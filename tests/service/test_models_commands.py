@@ -141,12 +141,14 @@ def test_what_cannot_be_published_is_2_and_leaves_nothing(
     assert publish(folder, *(option.format(folder) for option in options)) == 2
     assert sentence in capsys.readouterr().err
     assert not list((folder / "installed").rglob("*.json"))
+    assert not list((folder / "installed").rglob("mine"))
 
 
 def test_a_run_without_a_checkpoint_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "run" / "checkpoint.safetensors").unlink()
     assert publish(folder, "--pictures", str(folder / "pictures")) == 2
     assert "checkpoint.safetensors cannot be read" in capsys.readouterr().err
+    assert not list((folder / "installed").rglob("mine"))
 
 
 def test_the_best_of_a_run_that_watched_for_it_is_published(folder: Path) -> None:
