@@ -174,6 +174,9 @@ def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef |
     if last.progress.get("ended") == "signal":
         print(f"stopped after {last.step} of {last.config['steps']} steps; --resume goes on", file=sys.stderr)
         return EXIT_INTERRUPTED
+    if last.progress.get("ended") == "patience":
+        best, steps = last.progress["best_step"], last.config["steps"]
+        print(f"no better since step {best}: ended after {last.step} of {steps} steps", file=sys.stderr)
     print(f"checkpoint: {path}", file=sys.stderr)
     return 0
 

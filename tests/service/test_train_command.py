@@ -163,6 +163,13 @@ def test_patience_wants_something_to_judge_on(folder: Path, capsys: pytest.Captu
     assert not (folder / "run").exists()
 
 
+def test_a_run_that_patience_ended_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.full((128, 128, 3), 90, np.uint8)).save(folder / "data" / "b.png")
+    options = ["--held-out-share", "0.5", "--validate-steps", "1", "--patience", "1", "--learning-rate", "1e-30"]
+    assert train(folder, "--steps", "9", *options) == 0
+    assert "no better since step 1: ended after 2 of 9 steps" in capsys.readouterr().err
+
+
 def test_the_dry_run_tells_wrong_data_from_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert train(folder, "--dry-run", data="nowhere") == 0
     assert json.loads(capsys.readouterr().out)["plan"]["data"].startswith("unusable: data: there is no folder")
