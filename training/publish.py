@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from training.checkpoint import Checkpoint
+    from training.datasets.sidd_blocks import BlockSet
     from training.engines.base import Engine
     from training.engines.torch import TorchEngine
     from training.evaluate import Score
@@ -131,11 +132,13 @@ def _measure(reference: ModelRef, manifest: Manifest, wanted: Publication) -> Ma
     from training.engines.torch import TorchEngine  # noqa: PLC0415
     from training.golden import make_golden_tile  # noqa: PLC0415
 
+    blocks = _validation_blocks(wanted.dataset) if wanted.dataset else None  # may be wrong: before minutes of measuring
     engine = TorchEngine(reference, "auto", "float32")
     if wanted.pictures:
         manifest = _measure_on_pictures(engine, manifest, wanted.pictures)
-    if wanted.dataset:
-        manifest = dataclasses.replace(manifest, metrics={**manifest.metrics, "sidd": _sidd(engine, wanted.dataset)})
+    if wanted.dataset and blocks:
+        found = _sidd(engine, wanted.dataset, blocks)
+        manifest = dataclasses.replace(manifest, metrics={**manifest.metrics, "sidd": found})
     return dataclasses.replace(manifest, golden_tile=make_golden_tile(engine))
 
 
@@ -153,16 +156,26 @@ def _measure_on_pictures(engine: TorchEngine, manifest: Manifest, pictures: Sequ
     return dataclasses.replace(manifest, halo=halo, error_ratios=_ratios(results), metrics=_metrics(results))
 
 
-def _sidd(engine: Engine, dataset: Path) -> dict[str, Any]:
-    """Means over SIDD's validation blocks, as files are served, and per camera and ISO."""
+def _validation_blocks(dataset: Path) -> BlockSet:
+    """The validation blocks of a folder.
+
+    Raises:
+        ConfigError: There are none.
+    """
     from training.datasets.sidd_blocks import open_blocks  # noqa: PLC0415
+
+    for blocks in open_blocks(dataset):
+        if blocks.clean is not None:
+            return blocks
+    raise ConfigError(f"dataset: {dataset}: expected validation blocks, whose clean ones are known, found none")
+
+
+def _sidd(engine: Engine, dataset: Path, blocks: BlockSet) -> dict[str, Any]:
+    """Means over SIDD's validation blocks, as files are served, and per camera and ISO."""
     from training.validate import ValidateOptions, validate  # noqa: PLC0415
     from training.validation_report import describe, text_table  # noqa: PLC0415
 
-    sets = [blocks for blocks in open_blocks(dataset) if blocks.clean is not None]
-    if not sets:
-        raise ConfigError(f"dataset: {dataset}: expected validation blocks, whose clean ones are known, found none")
-    report = describe(engine, dataset, ValidateOptions(), (validate(engine, sets[0], ValidateOptions()),))
+    report = describe(engine, dataset, ValidateOptions(), (validate(engine, blocks, ValidateOptions()),))
     print(text_table(report))
     found = report["validation"]
     kept = {name: found[name] for name in ("images", "blocks_per_image", "block_size", "mean", "groups")}

@@ -144,6 +144,14 @@ def test_what_cannot_be_published_is_2_and_leaves_nothing(
     assert not list((folder / "installed").rglob("mine"))
 
 
+def test_a_wrong_data_set_is_told_before_pictures_are_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.evaluate.clean_planes", lambda _: pytest.fail("a picture was measured"))
+    assert publish(folder, "--pictures", str(folder / "pictures"), "--dataset", str(folder / "pictures")) == 2
+    assert "expected ValidationNoisyBlocksRaw.mat" in capsys.readouterr().err
+
+
 def test_a_run_without_a_checkpoint_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "run" / "checkpoint.safetensors").unlink()
     assert publish(folder, "--pictures", str(folder / "pictures")) == 2
