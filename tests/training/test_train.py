@@ -16,6 +16,7 @@ from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError
 from training.noise import NoiseModel
+from training.objectives import OBJECTIVES
 from training.presets import PRESETS, preset
 from training.run.budget import Wishes, apply_wishes
 from training.run.sources import open_sources
@@ -41,6 +42,10 @@ def test_the_presets_of_the_shipped_models_are_what_they_were() -> None:
     config = preset("n2n-synthetic")
     assert (config.scales, config.patch_size, config.batch_size, config.steps) == ((2.0, 3.0), 128, 8, 2000)
     assert (config.learning_rate, config.optimiser, config.schedule) == (1e-3, "adamw", "cosine")
+
+
+def test_every_objective_is_chosen_by_a_preset() -> None:
+    assert {preset(name).objective for name in PRESETS} == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", PRESETS)
