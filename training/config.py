@@ -11,6 +11,7 @@ from training.errors import ConfigError
 
 if TYPE_CHECKING:
     from training.manifest import InputNormalisation
+    from training.raw.bayer import CfaPattern
 
 DatasetKind = Literal["pictures", "sidd", "captures"]
 OptimiserName = Literal["adamw", "adam"]
@@ -26,6 +27,8 @@ class TrainingConfig:
     """Name of the preset it came from."""
     dataset: DatasetKind = "pictures"
     """What it learns from: photographs made into raws, SIDD-Medium, or a folder of captures."""
+    cfa_patterns: dict[str, CfaPattern] = field(default_factory=dict)
+    """Bayer patterns of SIDD's cameras ("S6"), instead of what metadata and names say; "" for unnamed ones."""
     held_out_share: float = 0.0
     """Share of the images that is kept from training and judged on, where the data brings none for that."""
     objective: str
@@ -108,6 +111,8 @@ class TrainingConfig:
             raise ConfigError(f"held_out_share: got {self.held_out_share}, wanted 0 or more, and less than 1")
         if self.schedule == "step" and not (self.decay_steps > 0 and 0 < self.decay_factor <= 1):
             raise ConfigError("schedule: step wants decay_steps above 0, and a decay_factor above 0 and up to 1")
+        if self.cfa_patterns and self.dataset != "sidd":
+            raise ConfigError(f"cfa: {self.preset} takes Bayer patterns from its files; only SIDD's can be given")
         self._check_names()
 
     def _check_names(self) -> None:

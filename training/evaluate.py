@@ -28,7 +28,7 @@ from training.noise import NoiseModel
 from training.noise_estimation import estimate_noise
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -84,7 +84,7 @@ def clean_planes(path: Path) -> NDArray[np.float32]:
     return np.clip(mosaic_planes(unprocess((crop / 255).astype(np.float32), rng)), 0, 1)
 
 
-def scores(engine: Engine, pictures: list[Path], levels: tuple[float, ...] = SHOT_LEVELS) -> Iterator[Score]:
+def scores(engine: Engine, pictures: Iterable[Path], levels: tuple[float, ...] = SHOT_LEVELS) -> Iterator[Score]:
     """Judge a model on pictures at noise levels; the same arguments give the same scores."""
     for path in pictures:
         clean = clean_planes(path)

@@ -12,19 +12,18 @@ import dataclasses
 import datetime as dt
 import hashlib
 import sys
-import tempfile
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
 
 from training.engines.torch import TorchEngine
-from training.errors import ConfigError, ModelError, PhotositeError
+from training.errors import ModelError, PhotositeError
 from training.golden import make_golden_tile
 from training.manifest import Manifest
 from training.networks import build_network
 from training.networks.imported import Layout, read_state, translate
-from training.registry import MANIFEST_NAME, ModelRef
+from training.registry import MANIFEST_NAME, ModelRef, Registry, new_version
 
 LEAST_NOISE, MOST_NOISE = 1e-5, 1.2e-2
 """Shot noise of SIDD's cameras, about: what such weights are for."""
@@ -41,12 +40,9 @@ def import_checkpoint(checkpoint: Path, registry: Path, *, name: str, version: s
         licence: Licence of the weights.
 
     Raises:
-        ConfigError: The version exists.
+        ConfigError: The version exists, cannot be called so, or the registry cannot be written to.
         ModelError: The checkpoint cannot be read, or is of another layout.
     """
-    target = registry / name / version
-    if target.exists():
-        raise ConfigError(f"version: {name}@{version} exists, and versions never change")
     layout, weights, options = translate(read_state(checkpoint))
     network = build_network("unet", **options)
     try:
@@ -55,10 +51,7 @@ def import_checkpoint(checkpoint: Path, registry: Path, *, name: str, version: s
         raise ModelError(
             f"{checkpoint}: its layers have other sizes than {layout.origin}'s", detail=str(error)
         ) from error
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-        reference = ModelRef(name, version, Path(folder) / "model")
-        reference.path.mkdir()
+    with new_version(registry, name, version) as reference:
         save_file(weights, reference.weights)
         manifest = Manifest(
             name=name,
@@ -80,8 +73,7 @@ def import_checkpoint(checkpoint: Path, registry: Path, *, name: str, version: s
         _write(reference, manifest)
         golden = make_golden_tile(TorchEngine(reference, "cpu", "float32"))
         _write(reference, dataclasses.replace(manifest, golden_tile=golden))
-        reference.path.rename(target)
-    return dataclasses.replace(reference, path=target)
+    return Registry([registry]).resolve(str(reference))
 
 
 def _origin(checkpoint: Path, layout: Layout) -> dict[str, str]:

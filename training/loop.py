@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from training.datasets.base import PatchSource
+    from training.networks.base import Network
     from training.objectives.base import Batch, Objective
     from training.registry import ModelRef
 
@@ -96,8 +97,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
         network = build_network(config.network, in_channels=channels, **config.network_options)
         model = NoiseAware(network, config.input_normalisation).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         objective = build_objective(config.objective, **config.objective_options)
-        if config.patch_size % (network.stride * objective.subsampling):
-            raise ConfigError(f"patch_size: wanted a multiple of {network.stride * objective.subsampling}")
+        _check_patch_size(config, network, objective)
         average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
         optimiser = build_optimiser(config, network)
         dtype = training_dtype(device, config.precision)
@@ -142,7 +142,8 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
                 loss_value = group.mean(loss)
                 if not np.isfinite(loss_value):
                     names = ", ".join(batch.sources)
-                    raise ModelError(f"the loss is {loss_value} at step {step}; its patches: {names}; kept: {path}")
+                    kept = f"; kept: {path}" if path.exists() else ""
+                    raise ModelError(f"the loss is {loss_value} at step {step}; its patches: {names}{kept}")
                 optimiser.zero_grad(set_to_none=True)
                 scaler.scale(loss).backward()
                 scaler.unscale_(optimiser)
@@ -188,6 +189,29 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
     return path
 
 
+def check_plan(config: TrainingConfig, device: torch.device) -> None:
+    """Refuse what `train` would refuse, before hours are spent on decoding data.
+
+    Raises:
+        ConfigError: Patches do not fit network and objective, or the device cannot multiply in the precision.
+    """
+    training_dtype(device, config.precision)
+    network = build_network(
+        config.network, in_channels=INPUT_CHANNELS[config.input_normalisation], **config.network_options
+    )
+    _check_patch_size(config, network, build_objective(config.objective, **config.objective_options))
+
+
+def check_unused(run: Path) -> None:
+    """Refuse a folder in which a run has begun.
+
+    Raises:
+        ConfigError: One has.
+    """
+    if (run / CHECKPOINT_NAME).exists():
+        raise ConfigError(f"run: {run} already holds a checkpoint; add --resume, or choose another folder")
+
+
 def start_from(base: ModelRef, config: TrainingConfig, run: Path) -> None:
     """Begin a run with a published model's weights, as its checkpoint of step 0.
 
@@ -212,6 +236,12 @@ class _BatchLoss(nn.Module):
         return self._objective.loss(self.model, batch, progress, generator)
 
 
+def _check_patch_size(config: TrainingConfig, network: Network, objective: Objective) -> None:
+    unit = network.stride * objective.subsampling
+    if config.patch_size % unit:
+        raise ConfigError(f"patch_size: got {config.patch_size}, wanted a multiple of {unit}")
+
+
 def _previous(run: Path, config: TrainingConfig, *, resume: bool) -> Checkpoint | None:
     """The checkpoint to go on from, None at a run's beginning.
 
@@ -223,10 +253,10 @@ def _previous(run: Path, config: TrainingConfig, *, resume: bool) -> Checkpoint 
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"run: {run} cannot be made: {error.strerror or error}") from error
+    if not resume:
+        check_unused(run)
     if not path.exists():
         return None
-    if not resume:
-        raise ConfigError(f"run: {run} already holds a checkpoint; add --resume, or choose another folder")
     checkpoint = load_checkpoint(path)
     made = TrainingConfig.from_json(checkpoint.config)
     wanted = config.with_steps(made.steps) if config.minutes else config  # minutes became steps when the run began

@@ -107,6 +107,11 @@ def supervised_sidd() -> TrainingConfig:
     )
 
 
+def noise2noise_sidd() -> TrainingConfig:
+    """The same network and budget on the two noisy frames of every scene of SIDD-Medium, without clean ones."""
+    return dataclasses.replace(supervised_sidd(), preset="noise2noise-sidd", objective="noise2noise")
+
+
 def captures() -> TrainingConfig:
     """Recorrupted-to-Recorrupted on a folder of captures of any camera; best begun from a published model (--base)."""
     return TrainingConfig(
@@ -127,6 +132,7 @@ PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "n2n-synthetic": n2n_synthetic,
     "r2r-synthetic": r2r_synthetic,
     "supervised-sidd": supervised_sidd,
+    "noise2noise-sidd": noise2noise_sidd,
     "n2n-sidd": n2n_sidd,
     "n2n-sidd-rrg": n2n_sidd_rrg,
     "b2u-sidd": b2u_sidd,

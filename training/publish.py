@@ -12,16 +12,16 @@ import datetime as dt
 import hashlib
 import platform
 import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from tqdm import tqdm
 
 from training.errors import ConfigError
 from training.manifest import Manifest
-from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, set_default
+from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, check_new, new_version, set_default
 from training.run.journal import LOG_NAME
 
 if TYPE_CHECKING:
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from training.checkpoint import Checkpoint
+    from training.datasets.sidd_blocks import BlockSet
     from training.engines.base import Engine
     from training.engines.torch import TorchEngine
     from training.evaluate import Score
@@ -69,34 +70,13 @@ def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
         ConfigError: The version exists, or nothing can be measured on what was named for that.
         ModelError: The checkpoint cannot be read.
     """
-    target = registry / wanted.name / wanted.version
-    _check_new(Registry([registry]), wanted.name, wanted.version)
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-            reference = ModelRef(wanted.name, wanted.version, Path(folder) / "model")
-            reference.path.mkdir()
-            manifest = _first_manifest(run, reference, wanted)
-            _write_manifest(reference, manifest)
-            _write_manifest(reference, _measure(reference, manifest, wanted))
-            if (run / LOG_NAME).exists():
-                shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
-            reference.path.rename(target)
-    except OSError as error:
-        raise ConfigError(f"registry: {registry} cannot be written to: {error.strerror or error}") from error
-    return dataclasses.replace(reference, path=target)
-
-
-def _check_new(registry: Registry, name: str, version: str) -> None:
-    """Refuse a version that exists.
-
-    Raises:
-        ConfigError: It does.
-    """
-    existing = [reference.version for reference in registry.references() if reference.name == name]
-    if version in existing:
-        following = registry.next_version(name)
-        raise ConfigError(f"version: {name}@{version} exists, and versions never change; the next is {following}")
+    with new_version(registry, wanted.name, wanted.version) as reference:
+        manifest = _first_manifest(run, reference, wanted)
+        _write_manifest(reference, manifest)
+        _write_manifest(reference, _measure(reference, manifest, wanted))
+        if (run / LOG_NAME).exists():
+            shutil.copyfile(run / LOG_NAME, reference.path / LOG_NAME)
+    return Registry([registry]).resolve(str(reference))
 
 
 def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Manifest:
@@ -111,7 +91,6 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
     options = {"in_channels": INPUT_CHANNELS[config["input_normalisation"]], **config["network_options"]}
     network = build_network(config["network"], **options)
     save_file(checkpoint.average, reference.weights)
-    reference.weights.chmod(0o644)  # safetensors makes it private; services run as other users
     frame = DETAIL_WINDOW // 2 if config["input_normalisation"] != "none" else 0
     reach = network.receptive_field + frame
     return Manifest(
@@ -153,11 +132,13 @@ def _measure(reference: ModelRef, manifest: Manifest, wanted: Publication) -> Ma
     from training.engines.torch import TorchEngine  # noqa: PLC0415
     from training.golden import make_golden_tile  # noqa: PLC0415
 
+    blocks = _validation_blocks(wanted.dataset) if wanted.dataset else None  # may be wrong: before minutes of measuring
     engine = TorchEngine(reference, "auto", "float32")
     if wanted.pictures:
         manifest = _measure_on_pictures(engine, manifest, wanted.pictures)
-    if wanted.dataset:
-        manifest = dataclasses.replace(manifest, metrics={**manifest.metrics, "sidd": _sidd(engine, wanted.dataset)})
+    if wanted.dataset and blocks:
+        found = _sidd(engine, wanted.dataset, blocks)
+        manifest = dataclasses.replace(manifest, metrics={**manifest.metrics, "sidd": found})
     return dataclasses.replace(manifest, golden_tile=make_golden_tile(engine))
 
 
@@ -169,21 +150,32 @@ def _measure_on_pictures(engine: TorchEngine, manifest: Manifest, pictures: Sequ
     largest = sorted(map(clean_planes, pictures), key=np.size)[-SEAM_PICTURES:]
     halo = served_halo(engine, largest)
     engine.manifest = dataclasses.replace(manifest, halo=halo)
-    results = list(scores(engine, list(pictures), RATIO_LEVELS))
+    shown = tqdm(pictures, desc="measuring", unit="picture", disable=None)
+    results = list(scores(engine, shown, RATIO_LEVELS))
     print(table(results))
     return dataclasses.replace(manifest, halo=halo, error_ratios=_ratios(results), metrics=_metrics(results))
 
 
-def _sidd(engine: Engine, dataset: Path) -> dict[str, Any]:
-    """Means over SIDD's validation blocks, as files are served, and per camera and ISO."""
+def _validation_blocks(dataset: Path) -> BlockSet:
+    """The validation blocks of a folder.
+
+    Raises:
+        ConfigError: There are none.
+    """
     from training.datasets.sidd_blocks import open_blocks  # noqa: PLC0415
+
+    for blocks in open_blocks(dataset):
+        if blocks.clean is not None:
+            return blocks
+    raise ConfigError(f"dataset: {dataset}: expected validation blocks, whose clean ones are known, found none")
+
+
+def _sidd(engine: Engine, dataset: Path, blocks: BlockSet) -> dict[str, Any]:
+    """Means over SIDD's validation blocks, as files are served, and per camera and ISO."""
     from training.validate import ValidateOptions, validate  # noqa: PLC0415
     from training.validation_report import describe, text_table  # noqa: PLC0415
 
-    sets = [blocks for blocks in open_blocks(dataset) if blocks.clean is not None]
-    if not sets:
-        raise ConfigError(f"dataset: {dataset}: expected validation blocks, whose clean ones are known, found none")
-    report = describe(engine, dataset, ValidateOptions(), (validate(engine, sets[0], ValidateOptions()),))
+    report = describe(engine, dataset, ValidateOptions(), (validate(engine, blocks, ValidateOptions()),))
     print(text_table(report))
     found = report["validation"]
     kept = {name: found[name] for name in ("images", "blocks_per_image", "block_size", "mean", "groups")}
@@ -249,7 +241,7 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
         raise ConfigError(f"every: got {options.every}, wanted 1 or more")
     version = options.version or known.next_version(options.name)
     check_name(options.name, version)
-    _check_new(known, options.name, version)
+    check_new(known, options.name, version)
     wanted = Publication(
         name=options.name,
         version=version,
@@ -260,7 +252,8 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
     )
     reference = publish(options.run_folder, folder, wanted)
     if options.default:
-        set_default(folder, reference.name)
+        newest = Registry([*known.folders, folder]).resolve(reference.name)
+        set_default(folder, reference.name if newest.version == reference.version else str(reference))
     print(f"published {reference}")
     return 0
 

@@ -7,6 +7,8 @@ can be stacked: the models that ship with the package, and those of an installat
 from __future__ import annotations
 
 import re
+import tempfile
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,7 +18,7 @@ from training.manifest import Manifest, read_manifest
 from training.raw.atomic import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
 BUNDLED_MODELS = Path(__file__).parent / "weights"
 WEIGHTS_NAME = "model.safetensors"
@@ -123,6 +125,43 @@ def check_name(name: str, version: str) -> None:
         raise ConfigError(f"name: {name!r} is not one of small letters, digits, '.', '_' and '-', at most 64")
     if not _VERSION.fullmatch(version):
         raise ConfigError(f"version: {version!r} is not one of letters, digits, '.', '_' and '-', at most 64")
+
+
+def check_new(known: Registry, name: str, version: str) -> None:
+    """Refuse a version that exists.
+
+    Raises:
+        ConfigError: It does.
+    """
+    if version in [reference.version for reference in known.references() if reference.name == name]:
+        following = known.next_version(name)
+        raise ConfigError(f"version: {name}@{version} exists, and versions never change; the next is {following}")
+
+
+@contextmanager
+def new_version(folder: Path, name: str, version: str) -> Iterator[ModelRef]:
+    """A place to write a model to, which becomes that version when the block ends without an error.
+
+    Raises:
+        ConfigError: It cannot be named so, exists, or the folder cannot be written to.
+    """
+    check_name(name, version)
+    check_new(Registry([folder]), name, version)
+    target = folder / name / version
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
+                reference = ModelRef(name, version, Path(unfinished) / "model")
+                reference.path.mkdir()
+                yield reference
+                reference.weights.chmod(0o644)  # safetensors makes it private; services run as other users
+                reference.path.rename(target)
+        finally:
+            with suppress(OSError):  # what holds other versions stays
+                target.parent.rmdir()
+    except OSError as error:
+        raise ConfigError(f"registry: {folder} cannot be written to: {error.strerror or error}") from error
 
 
 def set_default(folder: Path, name: str) -> None:

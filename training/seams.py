@@ -6,13 +6,13 @@ the picture twice. Distant pixels hardly matter, so a narrower one does.
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from training.datasets.synthetic import add_noise, typical_read_noise
 from training.denoise import run_tiled
-from training.errors import ConfigError
 from training.metrics import psnr
 from training.noise import NoiseModel
 
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.engines.base import Engine
+
+_log = logging.getLogger(__name__)
 
 LEVELS = (2e-5, 5e-4, 8e-3)
 CORE = 128
@@ -40,24 +42,27 @@ def served_halo(engine: Engine, pictures: Sequence[NDArray[np.float32]]) -> int:
 
     Args:
         engine: The model, in float32.
-        pictures: Clean (4, h, w) signals, large enough to have seams.
+        pictures: Clean (4, h, w) signals; those too small for a halo's seams are left out.
 
     Returns:
-        Packed pixels; the receptive field where nothing less will do.
-
-    Raises:
-        ConfigError: A picture is too small to have a seam.
+        Packed pixels; the receptive field where nothing less will do, or no picture is large enough to show that.
     """
     step = max(engine.manifest.stride // 2, 16)
     for halo in range(step, engine.manifest.receptive_field, step):
+        smallest = 2 * (CORE + halo)  # in one that holds less than two cores, tiles overlap by more than two halos
+        pictures = [clean for clean in pictures if min(clean.shape[1:]) >= smallest]
+        if not pictures:
+            _log.warning(
+                "no picture has %d×%d pixels, to judge a halo of %d by: the receptive field of %d is served",
+                *(2 * smallest, 2 * smallest, halo, engine.manifest.receptive_field),
+            )
+            break
         if all(_is_seamless(engine, halo, clean, level) for clean in pictures for level in LEVELS):
             return halo
     return engine.manifest.receptive_field
 
 
 def _is_seamless(engine: Engine, halo: int, clean: NDArray[np.float32], shot_noise: float) -> bool:
-    if min(clean.shape[1:]) <= CORE + 2 * halo:
-        raise ConfigError(f"pictures: one of {clean.shape[1:]} packed pixels has no seam at a halo of {halo}")
     noise = NoiseModel.uniform(shot_noise=shot_noise, read_noise=typical_read_noise(shot_noise))
     noisy = add_noise(clean, shot_noise, noise.read_noise[0], np.random.default_rng(0))
     stride = engine.manifest.stride

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, get_args
 from training.config import PrecisionName, TrainingConfig
 from training.errors import ConfigError, PhotositeError
 from training.presets import BASE_LEARNING_RATE_SHARE, PRESETS, preset
+from training.raw.bayer import CFA_PATTERNS, parse_cfa_pattern
 from training.registry import ModelRef, Registry, default_registry
 from training.run.budget import Wishes, apply_wishes
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import torch
 
     from training.checkpoint import Checkpoint
+    from training.raw.bayer import CfaPattern
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 DESCRIPTION = (
@@ -50,12 +52,33 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=float, metavar="LR", help="largest learning rate")
     parser.add_argument("--seed", type=int, metavar="N", help="decides weights, patches and noise")
     parser.add_argument("--base", metavar="NAME[@VERSION]", help="start from a published model's weights, gently")
+    parser.add_argument(
+        "--cfa",
+        dest="cfa_patterns",
+        type=parse_cfa,
+        action="append",
+        metavar="[CAMERA=]PATTERN",
+        help="Bayer pattern of a camera of SIDD's (S6=GBRG), or of scenes whose names tell none",
+    )
     parser.add_argument("--held-out-share", type=float, metavar="X", help="share of the images to judge on")
     parser.add_argument("--validate-steps", type=int, metavar="N", help="steps between two looks at held-out patches")
     parser.add_argument("--patience", type=int, metavar="N", help="end after so many looks without a better score")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to train")
     parser.add_argument("--precision", choices=get_args(PrecisionName), help="of the network's multiplications")
     parser.add_argument("--compile", action="store_const", const=True, help="compile the network first")
+
+
+def parse_cfa(text: str) -> tuple[str, CfaPattern]:
+    """Parse "CAMERA=PATTERN", or "PATTERN" alone.
+
+    >>> parse_cfa("S6=GBRG"), parse_cfa("RGGB")
+    (('S6', 'GBRG'), ('', 'RGGB'))
+    """
+    camera, _, name = text.rpartition("=")
+    pattern = parse_cfa_pattern(name)
+    if pattern is None:
+        raise argparse.ArgumentTypeError(f"{text!r} is not [CAMERA=]PATTERN with one of {', '.join(CFA_PATTERNS)}")
+    return camera, pattern
 
 
 def run(options: argparse.Namespace, registry: Registry) -> int:
@@ -96,7 +119,10 @@ def _configure(options: argparse.Namespace, base: ModelRef | None, previous: Che
     """
     names = [field.name for field in dataclasses.fields(Wishes) if field.name != "processes"]
     processes = int(os.environ.get("WORLD_SIZE", "1"))  # torchrun says so
-    wishes = Wishes(processes=processes, **{name: getattr(options, name) for name in names})
+    wanted = {name: getattr(options, name) for name in names}
+    if options.cfa_patterns:
+        wanted["cfa_patterns"] = dict(options.cfa_patterns)
+    wishes = Wishes(processes=processes, **wanted)
     if previous is None:
         config = preset(options.preset)
         return apply_wishes(_based(config, base) if base else config, wishes)
@@ -125,16 +151,22 @@ def _based(config: TrainingConfig, base: ModelRef) -> TrainingConfig:
 def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef | None) -> int:
     """Open the data, train, and say how it ended."""
     from training.checkpoint import load_checkpoint  # noqa: PLC0415
-    from training.loop import start_from, train  # noqa: PLC0415
+    from training.loop import check_plan, check_unused, start_from, train  # noqa: PLC0415
     from training.run.distributed import is_first_process  # noqa: PLC0415
     from training.run.sources import open_sources  # noqa: PLC0415
 
+    device = _device(options.device)
+    check_plan(config, device)
+    if is_first_process() and not options.resume:
+        check_unused(options.folder)
     sources = open_sources(config, options.data)
+    if config.patience and sources.held_out is None:
+        raise ConfigError(f"patience: nothing in {options.data} is held out to judge on; try --held-out-share")
     if is_first_process():
         print(f"{options.data}: {sources.summary}", file=sys.stderr)
         if base:
             start_from(base, config, options.folder)
-    resume, device = options.resume or base is not None, _device(options.device)
+    resume = options.resume or base is not None
     path = train(config, sources.training, options.folder, resume=resume, device=device, held_out=sources.held_out)
     if not is_first_process():
         return 0
@@ -142,6 +174,9 @@ def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef |
     if last.progress.get("ended") == "signal":
         print(f"stopped after {last.step} of {last.config['steps']} steps; --resume goes on", file=sys.stderr)
         return EXIT_INTERRUPTED
+    if last.progress.get("ended") == "patience":
+        best, steps = last.progress["best_step"], last.config["steps"]
+        print(f"no better since step {best}: ended after {last.step} of {steps} steps", file=sys.stderr)
     print(f"checkpoint: {path}", file=sys.stderr)
     return 0
 
@@ -157,14 +192,16 @@ def _device(wanted: str) -> torch.device:
 
 def _plan(config: TrainingConfig, options: argparse.Namespace) -> dict[str, Any]:
     """What a dry run says beside the configuration."""
+    from training.loop import check_plan  # noqa: PLC0415
     from training.run.footprint import GIBIBYTE, measure  # noqa: PLC0415
     from training.run.sources import describe_data  # noqa: PLC0415
 
     try:
         data = describe_data(config, options.data)
     except ConfigError as error:
-        data = f"missing: {error.message}"
+        data = f"{'unusable' if options.data else 'missing'}: {error.message}"
     device = _device(options.device)
+    check_plan(config, device)
     needs = measure(config, device)
     seconds = needs.seconds_per_patch * config.batch_size
     steps = max(1, int(config.minutes * 60 / seconds)) if config.minutes else config.steps

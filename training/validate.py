@@ -212,7 +212,8 @@ def image_noise(blocks: NDArray[np.float32], requested: NoiseModel | None, name:
         estimate = estimate_noise(planes, black_clip)
         if estimate is not None:
             return estimate.model, source
-    raise ConfigError(f"dataset: {name} has no place flat enough to estimate its noise; give the noise model (--noise)")
+    hint = "`photosite validate --noise` takes a noise model"
+    raise ConfigError(f"dataset: {name} has no place flat enough to estimate its noise; {hint}")
 
 
 def _describe(model: NoiseModel, source: str) -> ImageNoise:

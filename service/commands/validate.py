@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 from contextlib import contextmanager
@@ -12,14 +11,14 @@ from typing import TYPE_CHECKING
 from service.commands.denoise import parse_noise
 from service.commands.models import installed_models
 from training.errors import ConfigError
-from training.raw.bayer import CFA_PATTERNS, parse_cfa_pattern
+from training.train import parse_cfa
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Iterator
 
     from training.datasets.sidd_blocks import BlockSet
     from training.engines.base import Engine
-    from training.raw.bayer import CfaPattern
     from training.validate import ValidateOptions, Validation
 
 
@@ -62,19 +61,6 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto", help="where to run the network")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.set_defaults(run=run)
-
-
-def parse_cfa(text: str) -> tuple[str, CfaPattern]:
-    """Parse "CAMERA=PATTERN", or "PATTERN" alone.
-
-    >>> parse_cfa("S6=GBRG"), parse_cfa("RGGB")
-    (('S6', 'GBRG'), ('', 'RGGB'))
-    """
-    camera, _, name = text.rpartition("=")
-    pattern = parse_cfa_pattern(name)
-    if pattern is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is not [CAMERA=]PATTERN with one of {', '.join(CFA_PATTERNS)}")
-    return camera, pattern
 
 
 def run(arguments: argparse.Namespace) -> int:

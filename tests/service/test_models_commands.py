@@ -44,7 +44,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PHOTOSITE_DATA_DIR", str(tmp_path / "installed"))
     make_run(tmp_path / "run", input_normalisation="none")
     (tmp_path / "pictures").mkdir()
-    rows = np.add.outer(np.arange(480), np.arange(480))[..., None] * [0.2, 0.15, 0.1]
+    rows = np.add.outer(np.arange(640), np.arange(640))[..., None] * [0.2, 0.15, 0.1]
     Image.fromarray(rows.astype(np.uint8)).save(tmp_path / "pictures" / "a.png")
     (tmp_path / "blocks").mkdir()
     make_blocks(tmp_path / "blocks", images=1, blocks=2)
@@ -111,6 +111,15 @@ def test_versions_count_up_and_never_change(folder: Path, capsys: pytest.Capture
     assert "published mine@10" in capsys.readouterr().out
 
 
+def test_the_default_is_what_was_published_even_if_a_newer_version_exists(folder: Path) -> None:
+    models = folder / "installed" / "models"
+    publish_model(models, "mine", version="9")
+    assert publish(folder, "--pictures", str(folder / "pictures"), "--version", "8", "--default") == 0
+    assert str(Registry([models]).resolve()) == "mine@8"
+    assert publish(folder, "--pictures", str(folder / "pictures"), "--version", "10", "--default") == 0
+    assert (models / "default").read_text(encoding="utf-8") == "mine\n"  # and whatever follows it
+
+
 def test_a_shipped_models_version_cannot_be_taken(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert publish(folder, "--pictures", str(folder / "pictures"), "--version", "1", name="photosite") == 2
     assert "photosite@1 exists" in capsys.readouterr().err
@@ -132,12 +141,22 @@ def test_what_cannot_be_published_is_2_and_leaves_nothing(
     assert publish(folder, *(option.format(folder) for option in options)) == 2
     assert sentence in capsys.readouterr().err
     assert not list((folder / "installed").rglob("*.json"))
+    assert not list((folder / "installed").rglob("mine"))
+
+
+def test_a_wrong_data_set_is_told_before_pictures_are_measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("training.evaluate.clean_planes", lambda _: pytest.fail("a picture was measured"))
+    assert publish(folder, "--pictures", str(folder / "pictures"), "--dataset", str(folder / "pictures")) == 2
+    assert "expected ValidationNoisyBlocksRaw.mat" in capsys.readouterr().err
 
 
 def test_a_run_without_a_checkpoint_is_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "run" / "checkpoint.safetensors").unlink()
     assert publish(folder, "--pictures", str(folder / "pictures")) == 2
     assert "checkpoint.safetensors cannot be read" in capsys.readouterr().err
+    assert not list((folder / "installed").rglob("mine"))
 
 
 def test_the_best_of_a_run_that_watched_for_it_is_published(folder: Path) -> None:

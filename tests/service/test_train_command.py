@@ -129,6 +129,52 @@ def test_a_half_downloaded_data_set_is_2_before_any_training(folder: Path, capsy
     assert not (folder / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--patch-size", "33"], "patch_size: got 33, wanted a multiple of 32"),
+        (["--precision", "float16"], "float16 needs CUDA"),
+        ([], "already holds a checkpoint"),
+    ],
+)
+def test_what_cannot_be_trained_is_refused_before_data_is_decoded(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    sentence: str,
+) -> None:
+    def decode(*_: object) -> None:
+        pytest.fail("the data was opened")
+
+    if not options:
+        assert train(folder, "--steps", "1") == 0
+    monkeypatch.setattr("training.run.sources.open_sources", decode)
+    assert train(folder, "--steps", "1", *options) == 2
+    assert sentence in capsys.readouterr().err
+    if options:
+        assert train(folder, "--dry-run", *options) == 2
+        assert sentence in capsys.readouterr().err
+
+
+def test_patience_wants_something_to_judge_on(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--steps", "1", "--patience", "2") == 2
+    assert "is held out to judge on; try --held-out-share" in capsys.readouterr().err
+    assert not (folder / "run").exists()
+
+
+def test_a_run_that_patience_ended_says_so(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    Image.fromarray(np.full((128, 128, 3), 90, np.uint8)).save(folder / "data" / "b.png")
+    options = ["--held-out-share", "0.5", "--validate-steps", "1", "--patience", "1", "--learning-rate", "1e-30"]
+    assert train(folder, "--steps", "9", *options) == 0
+    assert "no better since step 1: ended after 2 of 9 steps" in capsys.readouterr().err
+
+
+def test_the_dry_run_tells_wrong_data_from_none(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert train(folder, "--dry-run", data="nowhere") == 0
+    assert json.loads(capsys.readouterr().out)["plan"]["data"].startswith("unusable: data: there is no folder")
+
+
 def test_half_a_picture_is_2_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = folder / "data" / "b.png"
     path.write_bytes((folder / "data" / "a.png").read_bytes()[:5000])
@@ -162,6 +208,23 @@ def test_the_papers_preset_trains_on_sidd(folder: Path, capsys: pytest.CaptureFi
     assert (config["decay_steps"], config["optimiser"], config["input_normalisation"]) == (1, "adam", "none")
     lines = [json.loads(line) for line in (folder / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["lr"] for line in lines] == [5e-5]  # halved after the first of two steps
+
+
+def test_a_disputed_bayer_pattern_can_be_given_and_is_remembered(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_scene(folder / "sidd", shape=(140, 150))
+    run = [*("--preset", "n2n-sidd"), *("--run", str(folder / "run")), *("--patch-size", "64"), *("--batch-size", "1")]
+    options = ["train", *run, "--data", str(folder / "sidd"), "--steps", "1", "--device", "cpu"]
+    assert main([*options, "--cfa", "S6=GBRG", "--cfa", "RGGB"]) == 0
+    assert state(folder).config["cfa_patterns"] == {"S6": "GBRG", "": "RGGB"}
+    assert main([*options, "--resume", "--cfa", "S6=GRBG"]) == 2
+    assert "made with another cfa_patterns" in capsys.readouterr().err
+    assert train(folder, "--steps", "1", "--cfa", "S6=GBRG") == 2
+    assert "cfa: supervised-synthetic takes Bayer patterns from its files" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        train(folder, "--cfa", "S6=RGBG")
+    assert "is not [CAMERA=]PATTERN" in capsys.readouterr().err
 
 
 def test_a_run_folder_is_asked_for(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -176,6 +176,36 @@ def test_the_command_publishes_once(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert [path.name for path in (tmp_path / "models" / "b2u").iterdir()] == ["1"]
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"--name": "Theirs 1"}, "name: 'Theirs 1' is not one of small letters"),
+        ({"--version": "../1"}, "version: '../1' is not"),
+        ({"--registry": "epoch.pth"}, "registry: epoch.pth cannot be written to"),
+        ({"": "nowhere.pth"}, "there is no file nowhere.pth"),
+    ],
+)
+def test_what_cannot_be_imported_is_2_and_says_why(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, str],
+    sentence: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    torch.save(blind2unblind(), "epoch.pth")
+    words = {"": "epoch.pth", "--name": "b2u", "--version": "1", "--registry": "models", "--licence": "MIT", **changes}
+    assert main([word for option in words.items() for word in option if word]) == 2
+    assert sentence in capsys.readouterr().err
+    assert not (tmp_path / "models").exists()
+
+
+def test_imported_weights_can_be_read_by_a_service_of_another_user(tmp_path: Path) -> None:
+    torch.save(blind2unblind(), tmp_path / "epoch.pth")
+    reference = import_checkpoint(tmp_path / "epoch.pth", tmp_path / "models", name="m", version="1", licence="MIT")
+    assert reference.weights.stat().st_mode & 0o777 == 0o644
+
+
 def test_sizes_that_do_not_fit_together_are_refused(tmp_path: Path) -> None:
     state = blind2unblind()
     state["last.0.block.0.weight"] = torch.zeros(3, 3, 1, 1)

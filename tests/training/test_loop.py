@@ -279,9 +279,25 @@ def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(
         "training.objectives.supervised.Supervised.loss", lambda *_: torch.tensor(torch.nan, requires_grad=True)
     )
-    with pytest.raises(ModelError, match="nan at step 0; its patches: picture 0, picture 0"):
+    with pytest.raises(ModelError, match=r"nan at step 0; its patches: picture 0, picture 0$"):
         train(config(), pictures(), tmp_path, resume=False, device=CPU)
     assert not (tmp_path / "checkpoint.safetensors").exists()
+
+
+def test_a_loss_that_is_not_finite_names_the_checkpoint_that_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as dying:
+        dying.setattr("training.loop.CHECKPOINT_SECONDS", -1.0)  # after every step
+        dying.setattr("training.run.batches.draw_batch", dies_at(2))
+        with pytest.raises(KeyboardInterrupt):
+            train(config(), pictures(), tmp_path, resume=False, device=CPU)
+    monkeypatch.setattr(
+        "training.objectives.supervised.Supervised.loss", lambda *_: torch.tensor(torch.nan, requires_grad=True)
+    )
+    with pytest.raises(ModelError, match=r"nan at step 2; .*; kept: .*checkpoint\.safetensors$"):
+        train(config(), pictures(), tmp_path, resume=True, device=CPU)
+    assert load_checkpoint(tmp_path / "checkpoint.safetensors").step == 2
 
 
 @pytest.mark.parametrize(

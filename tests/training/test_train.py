@@ -16,6 +16,7 @@ from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError
 from training.noise import NoiseModel
+from training.objectives import OBJECTIVES
 from training.presets import PRESETS, preset
 from training.run.budget import Wishes, apply_wishes
 from training.run.sources import open_sources
@@ -41,6 +42,10 @@ def test_the_presets_of_the_shipped_models_are_what_they_were() -> None:
     config = preset("n2n-synthetic")
     assert (config.scales, config.patch_size, config.batch_size, config.steps) == ((2.0, 3.0), 128, 8, 2000)
     assert (config.learning_rate, config.optimiser, config.schedule) == (1e-3, "adamw", "cosine")
+
+
+def test_every_objective_is_chosen_by_a_preset() -> None:
+    assert {preset(name).objective for name in PRESETS} == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", PRESETS)
@@ -158,6 +163,34 @@ def test_sidds_validation_blocks_judge_where_they_are(tmp_path: Path, monkeypatc
         assert patch.clean is not None
         np.testing.assert_array_equal(patch.noisy[0], noisy[0, block, 0:32:2, 0:32:2])
         np.testing.assert_array_equal(patch.clean[3], clean[0, block, 1:32:2, 1:32:2])
+
+
+def test_validation_blocks_whose_noise_is_unknown_do_not_stop_a_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("training.validate.estimate_noise", lambda *_: None)
+    make_scene(tmp_path)
+    make_blocks(tmp_path)
+    sources = open_sources(small(dataset="sidd"), tmp_path)
+    assert sources.held_out is None
+    assert sources.summary == "2 frames; nothing held out to judge on"
+    assert "the validation blocks are left out" in caplog.text
+    assert "no place flat enough" in caplog.text
+
+
+def test_a_pattern_that_is_given_beats_metadata_for_frames_and_blocks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    noise = NoiseModel.uniform(shot_noise=2e-3, read_noise=4e-6), "estimate"
+    monkeypatch.setattr("training.datasets.sidd_patches.image_noise", lambda *_: noise)
+    make_scene(tmp_path)  # its metadata says GRBG
+    make_blocks(tmp_path)
+    (tmp_path / "names.txt").write_text("0009_001_S6_00800_00350_3200_L\n0021_001_GP_10000_05000_5500_N\n")
+    sources = open_sources(small(dataset="sidd", cfa_patterns={"S6": "GBRG"}), tmp_path)
+    assert isinstance(sources.training, SiddRaws)
+    assert {pair.cfa_pattern for pair in sources.training.pairs} == {"GBRG"}
+    assert isinstance(sources.held_out, BlockPatches)
+    assert sources.held_out.blocks.patterns == ("GBRG", "BGGR")
 
 
 @pytest.mark.parametrize("dataset", ["pictures", "sidd", "captures"])

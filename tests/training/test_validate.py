@@ -123,7 +123,7 @@ def test_blocks_with_black_everywhere_still_have_an_estimate() -> None:
 
 
 def test_noise_that_cannot_be_estimated_is_an_error_that_names_the_image() -> None:
-    with pytest.raises(ConfigError, match=r"bright has no place flat enough .* \(--noise\)"):
+    with pytest.raises(ConfigError, match=r"bright has no place flat enough .* `photosite validate --noise`"):
         image_noise(np.ones((4, 256, 256), dtype=np.float32), None, "bright")
 
 

@@ -118,13 +118,14 @@ def open_sidd(
         folder: Holds a folder per scene instance, at any depth. The 40 images of the benchmark are left out.
         patch_size: Height and width of a patch in packed pixels.
         cache: Where decoded mosaics are kept; None for a folder inside `folder`.
-        patterns: Bayer pattern by camera ("S6"), instead of what metadata and `CFA_BY_CAMERA` say.
+        patterns: Bayer pattern by camera ("S6"), instead of what metadata and `CFA_BY_CAMERA` say; by "" for scenes
+            that name no camera.
 
     Raises:
         ConfigError: Files are missing, half there, or not what they should be; names file, expected and found.
     """
     files = find_pairs(folder)
-    check_pairs(files, patch_size)
+    check_pairs(folder, files, patch_size)
     store = MosaicCache(cache or folder / CACHE_NAME)
     facts = [_known_facts(pair, patterns or {}) for pair in files]
     pairs: list[SiddPair] = []
@@ -150,13 +151,16 @@ def find_pairs(folder: Path) -> list[PairFiles]:
     return pairs
 
 
-def check_pairs(files: Sequence[PairFiles], patch_size: int) -> None:
+def check_pairs(folder: Path, files: Sequence[PairFiles], patch_size: int) -> None:
     """Open every file, without reading its pixels, and complain about all of them at once.
 
     Raises:
-        ConfigError: At least one is not as it should be.
+        ConfigError: At least one is not as it should be, or a clean frame lacks its noisy one.
     """
     problems = [problem for pair in files for problem in _problems(pair, smallest_mosaic(patch_size))]
+    clean = (path for path in sorted(folder.rglob("*_GT_RAW_*.MAT")) if path.parent.name not in BENCHMARK_SCENES)
+    noisy = (path.with_name(path.name.replace("_GT_", "_NOISY_")) for path in clean)
+    problems += [f"{path}: expected a noisy frame, found only its clean one" for path in noisy if not path.exists()]
     if problems:
         more = f"; and {len(problems) - MAX_PROBLEMS} more" if len(problems) > MAX_PROBLEMS else ""
         listed = "; ".join(problem.removeprefix("dataset: ") for problem in problems[:MAX_PROBLEMS])
@@ -236,7 +240,7 @@ def _known_facts(pair: PairFiles, patterns: Mapping[str, CfaPattern]) -> FrameFa
     if pattern is None:
         raise ConfigError(
             f"dataset: {pair.noisy}: expected a Bayer pattern from its metadata or a camera in its folder's name "
-            f"({', '.join(CFA_BY_CAMERA)}), found neither; the pattern can be given by camera"
+            f"({', '.join(CFA_BY_CAMERA)}), found neither; the pattern can be given (--cfa)"
         )
     return facts._replace(cfa_pattern=pattern)
 

@@ -78,8 +78,10 @@ def read_state(path: Path) -> dict[str, Tensor]:
     """The tensors of a PyTorch checkpoint; nothing else in it is executed.
 
     Raises:
-        ModelError: It cannot be read, or holds anything but tensors by name.
+        ModelError: It is missing, cannot be read, or holds anything but tensors by name.
     """
+    if not path.is_file():
+        raise ModelError(f"there is no file {path}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except _UNREADABLE as error:

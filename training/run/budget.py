@@ -11,6 +11,7 @@ from training.errors import ConfigError
 
 if TYPE_CHECKING:
     from training.config import PrecisionName, TrainingConfig
+    from training.raw.bayer import CfaPattern
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,6 +29,7 @@ class Wishes:
     validate_steps: int | None = None
     patience: int | None = None
     seed: int | None = None
+    cfa_patterns: dict[str, CfaPattern] | None = None
     precision: PrecisionName | None = None
     compile: bool | None = None
 

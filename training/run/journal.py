@@ -32,40 +32,39 @@ class Journal:
         first_step: Steps that the run has done; later lines are those of a run that was killed.
 
     Raises:
-        ConfigError: The log cannot be written, or the disk is full.
+        ConfigError: Log or event files cannot be written, or the disk is full.
     """
 
     def __init__(self, run: Path, first_step: int) -> None:
         self.path = run / LOG_NAME
         try:
             _cut(self.path, first_step)
+            self._events = _event_writer(run / EVENTS_NAME, first_step)
             self._file = self.path.open("a", encoding="utf-8")
         except OSError as error:
             raise self._unwritable(error) from error
-        self._events = _event_writer(run / EVENTS_NAME, first_step)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            self._file.close()
-        except OSError:
-            _log.warning("the end of %s could not be written", self.path)
-        if self._events:
-            self._events.close()
+        for each in (self._file, self._events):
+            try:
+                if each:
+                    each.close()
+            except OSError:
+                _log.warning("the end of %s or %s could not be written", self.path, EVENTS_NAME)
 
     def write(self, step: int, figures: dict[str, Any]) -> None:
         """Add a line, and its numbers to the event files."""
         try:
             self._file.write(json.dumps({"step": step, **figures}) + "\n")
             self._file.flush()
+            for name, value in figures.items():
+                if self._events and isinstance(value, int | float):
+                    self._events.add_scalar(name, value, step)  # raises here what its thread could not write
         except OSError as error:
             raise self._unwritable(error) from error
-        if self._events:
-            for name, value in figures.items():
-                if isinstance(value, int | float):
-                    self._events.add_scalar(name, value, step)
 
     def sync(self) -> None:
         """Make what is written survive a power cut: before a checkpoint that counts on it."""
@@ -75,7 +74,7 @@ class Journal:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> ConfigError:
-        return ConfigError(f"run: {self.path} cannot be written: {error.strerror or error}")
+        return ConfigError(f"run: {self.path} or the event files cannot be written: {error.strerror or error}")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

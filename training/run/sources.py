@@ -6,6 +6,7 @@ In the flow: folder → **training patches, held-out patches** → loop.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
     from training.config import TrainingConfig
     from training.datasets.base import PatchSource
+
+_log = logging.getLogger(__name__)
 
 WANTED = {
     "pictures": "a folder of photographs (PNG, JPEG, TIFF)",
@@ -59,7 +62,7 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
     checked = _existing(config, folder)
     if config.dataset == "sidd":
         files = find_pairs(checked)
-        check_pairs(files, config.patch_size)
+        check_pairs(checked, files, config.patch_size)
         return f"{len(files)} noisy frames in {checked}"
     paths = [path.relative_to(checked) for path in checked.rglob("*") if path.is_file()]
     paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
@@ -106,7 +109,7 @@ def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
 
 def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:
     """Judged on a share of the scene instances, if one is asked for; else on the validation blocks, where present."""
-    everything = open_sidd(folder, patch_size=config.patch_size)
+    everything = open_sidd(folder, patch_size=config.patch_size, patterns=config.cfa_patterns)
     scenes = [pair.name.partition("/")[0] for pair in everything.pairs]
     kept = held_out_groups(scenes, config.held_out_share)
     if kept:
@@ -121,12 +124,17 @@ def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:
         ]
         return Sources(parts[0], parts[1], _summary(len(scenes), len(parts[1].pairs), "frames"))
     blocks = next(iter(sorted(folder.rglob(f"{VALIDATION_NOISY}.mat"))), None)
-    validation = open_blocks(blocks.parent)[0] if blocks else None
+    validation = open_blocks(blocks.parent, patterns=config.cfa_patterns)[0] if blocks else None
     if validation is None or min(validation.shape[2:]) < 2 * config.patch_size:
         return Sources(everything, None, _summary(len(scenes), 0, "frames"))
+    held_out = BlockPatches(validation, config.patch_size)
+    try:
+        held_out.draw((0,))
+    except ConfigError as error:  # a training does not need to be judged
+        _log.warning("the validation blocks are left out: %s", error.message)
+        return Sources(everything, None, _summary(len(scenes), 0, "frames"))
     images, count = validation.shape[:2]
-    summary = f"{len(scenes)} frames; judged on {images * count} validation blocks"
-    return Sources(everything, BlockPatches(validation, config.patch_size), summary)
+    return Sources(everything, held_out, f"{len(scenes)} frames; judged on {images * count} validation blocks")
 
 
 def _open_captures(config: TrainingConfig, folder: Path) -> Sources:

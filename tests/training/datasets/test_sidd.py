@@ -194,6 +194,13 @@ def test_a_wrong_file_is_named_before_anything_is_decoded(tmp_path: Path, damage
     assert not (tmp_path / ".photosite-cache").exists()
 
 
+def test_a_clean_frame_without_its_noisy_one_is_half_a_data_set(tmp_path: Path) -> None:
+    (make_scene(tmp_path) / "0001_NOISY_RAW_011.MAT").unlink()
+    with pytest.raises(ConfigError, match=r"0001_NOISY_RAW_011\.MAT: expected a noisy frame, found only its clean one"):
+        open_sidd(tmp_path, patch_size=16)
+    assert not (tmp_path / ".photosite-cache").exists()
+
+
 def test_all_wrong_files_are_counted(tmp_path: Path) -> None:
     scene = make_scene(tmp_path, frames=7)
     for path in scene.glob("*_GT_*"):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 import pytest
@@ -45,7 +47,7 @@ def test_a_log_line_that_was_cut_off_does_not_count(tmp_path: Path) -> None:
 
 def test_a_log_that_cannot_be_written_is_named(tmp_path: Path, without_tensorboard: None) -> None:
     (tmp_path / "log.jsonl").mkdir()
-    with pytest.raises(ConfigError, match=r"log\.jsonl cannot be written"):
+    with pytest.raises(ConfigError, match=r"log\.jsonl or the event files cannot be written"):
         Journal(tmp_path, 0)
 
 
@@ -58,6 +60,38 @@ def test_without_tensorboard_one_line_says_so(
         "no TensorBoard event files: photosite[tensorboard] is not installed"
     ]
     assert not (tmp_path / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("broken", ["add_scalar", "close"])
+def test_a_full_disk_is_named_for_event_files_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, broken: str
+) -> None:
+    class Events:
+        """Fails where TensorBoard's writer tells what its thread could not write."""
+
+        def add_scalar(self, *_: object) -> None:
+            self._fail("add_scalar")
+
+        def close(self) -> None:
+            self._fail("close")
+
+        def _fail(self, method: str) -> None:
+            if method == broken:
+                raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("training.run.journal._event_writer", lambda *_: Events())
+    refused = pytest.raises(ConfigError, match="event files cannot be written: No space left on device")
+    with refused if broken == "add_scalar" else nullcontext(), Journal(tmp_path, 0) as journal:
+        journal.write(20, {"loss": 1.0})
+    assert ("could not be written" in caplog.text) == (broken == "close")
+    assert read_log(tmp_path / "log.jsonl") == [{"step": 20, "loss": 1.0}]
+
+
+def test_event_files_that_cannot_be_made_are_named(tmp_path: Path) -> None:
+    pytest.importorskip("tensorboard", reason="photosite[tensorboard] is not installed")
+    (tmp_path / "tensorboard").write_text("in the way")
+    with pytest.raises(ConfigError, match="event files cannot be written"):
+        Journal(tmp_path, 0)
 
 
 def test_event_files_hold_the_same_numbers(tmp_path: Path) -> None:
