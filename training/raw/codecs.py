@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_END_OF_IMAGE = b"\xff\xd9"
+"""A marker; inside coded numbers 0xFF is always followed by 0."""
+
+
 def load_codecs() -> None:
     """Load what imagecodecs would load on first use, before a limit on open files forbids it."""
-    _ = imagecodecs.jpegsof3_decode, imagecodecs.packints_decode
+    _ = imagecodecs.jpeg8_decode, imagecodecs.packints_decode
 
 
 def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
@@ -43,9 +47,11 @@ def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
     frame = parse_jpeg_frame(data)
     if frame.samples != samples:
         raise UnreadableRawError(f"a chunk of the mosaic claims {frame.samples} samples, wanted {samples}")
+    if _END_OF_IMAGE not in data:  # the decoder would make up what is missing
+        raise UnreadableRawError("a chunk of the mosaic is cut off")
     try:
-        decoded = imagecodecs.jpegsof3_decode(data)
-    except (imagecodecs.Jpegsof3Error, ValueError) as error:
+        decoded = imagecodecs.jpeg8_decode(data, colorspace="UNKNOWN", outcolorspace="UNKNOWN")
+    except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise UnreadableRawError("a chunk of the mosaic cannot be decoded", detail=str(error)) from error
     return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
 

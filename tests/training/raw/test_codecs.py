@@ -51,6 +51,17 @@ def test_a_lossless_jpeg_that_is_cut_off_is_an_error_wherever_it_is_cut(componen
             decode_ljpeg(data[:size].ljust(len(data), b"\0"), TILE.size)
 
 
+def test_a_stream_that_ends_early_shows_nothing_of_other_files() -> None:
+    whole = encode_any_ljpeg(TILE, 14, 2)
+    cut = whole[: len(whole) // 2] + b"\xff\xd9"
+    seen = []
+    for other in (0, 9999, 16383):
+        decode_ljpeg(encode_any_ljpeg(np.full_like(TILE, other), 14, 2), TILE.size)  # leaves its numbers in memory
+        seen.append(decode_ljpeg(cut, TILE.size))
+    assert np.array_equal(seen[0], seen[1])
+    assert np.array_equal(seen[0], seen[2])
+
+
 def test_a_jpeg_of_another_size_is_refused_before_it_is_decoded() -> None:
     bomb = bytearray(encode_ljpeg(TILE, 14))
     frame = bomb.index(b"\xff\xc3")
