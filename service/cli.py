@@ -13,6 +13,7 @@ Each module of `service/commands/` adds its commands; importing them imports nei
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -51,9 +52,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it ended."""
     arguments = make_parser().parse_args(argv)
     try:
-        return int(arguments.run(arguments))
+        code = int(arguments.run(arguments))
+        sys.stdout.flush()
     except PhotositeError as error:
         print(f"photosite: {error.code}: {error.message}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+    except BrokenPipeError:  # whoever read has left (`| head`); what is still buffered must not fail at exit again
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
@@ -91,8 +92,8 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         """Reject what cannot be trained."""
         for name in ("patch_size", "batch_size", "processes", "steps", "learning_rate", "ema_steps", "validate_steps"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{name}: got {getattr(self, name)}, wanted more than 0")
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"{name}: got {getattr(self, name)}, wanted a number more than 0")
         for name in (
             "warmup_steps",
             "gradient_norm",

@@ -93,3 +93,9 @@ def test_a_port_in_use_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         == f"photosite: invalid_configuration: port {port} on 127.0.0.1 is in use; choose another with --port\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reader_that_leaves_early_gets_no_traceback() -> None:
+    command = f"{sys.executable} -m service models show photosite | head -c 1"
+    done = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)  # noqa: S602
+    assert (done.stdout, done.stderr) == ("{", "")
