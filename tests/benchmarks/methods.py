@@ -257,9 +257,12 @@ def draw(results: list[dict[str, Any]], steps: int, path: Path) -> None:
     axes[2].set(title="sensor-like pictures, γ = 2", xscale="log", xlabel="steps")
     axes[2].legend(fontsize=7)
     axes[0].set(ylabel="decibels below supervised training")
-    for axis in axes:
+    ticks = [LEVELS, LEVELS, [result["entry"].steps for result in by_steps]]
+    for axis, values in zip(axes, ticks, strict=True):
+        axis.minorticks_off()
+        axis.set_xticks(values, [f"{value:g}" for value in values])
         axis.grid(alpha=0.3)
-    plt.rcParams["svg.hashsalt"] = "photosite"
+    plt.rcParams.update({"svg.hashsalt": "photosite", "svg.fonttype": "none"})
     figure.savefig(path, metadata={"Date": None})
 
 
