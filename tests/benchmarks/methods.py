@@ -184,7 +184,7 @@ def measure(entry: Entry, options: argparse.Namespace, pictures: list[Path]) -> 
             scales=config.scales,
             shot_noise_range=config.shot_noise_range,
         )
-        checkpoint = load_checkpoint(train(config, data, run, resume=True, device=torch.device("cpu")))
+        checkpoint = load_checkpoint(train(config, data, run, resume=True, device=torch.device(options.device)))
         if checkpoint.step < entry.steps:
             raise SystemExit(f"{entry.name} was stopped at step {checkpoint.step}; the same command goes on")
         seconds = read_log(run / LOG_NAME)[-1]["seconds"]
@@ -274,6 +274,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int, default=2000, help="of the longest training")
     parser.add_argument("--width", type=int, default=16, help="the U-Net's channels; the shipped models have 48")
     parser.add_argument("--every", type=int, default=3, help="judge on every n-th held-out picture")
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--only", default="", metavar="TEXT", help="only trainings whose folders' names hold this")
     parser.add_argument("--finished", action="store_true", help="train nothing, show what was trained before")
     parser.add_argument("--figure", type=Path, help="draw the curves into this SVG file")
