@@ -224,7 +224,9 @@ def test_a_dead_workers_job_is_sent_again(jobs: JobStore, queue: JobQueue) -> No
     assert claim(jobs, job).attempt == 2
 
 
-def test_two_sweeps_at_the_same_time_send_one_message(jobs: JobStore, queue: JobQueue) -> None:
+def test_two_sweeps_at_the_same_time_send_one_message(settings: Settings, jobs: JobStore, queue: JobQueue) -> None:
+    # A longer wait than the other tests': a sweep that comes late on a slow machine would send it again, and rightly.
+    jobs = JobStore(connect_redis(settings), settings.model_copy(update={"republish_after_s": 30}))
     claim(jobs, make_job(jobs))
     time.sleep(LEASE_S * 1.5)
     threads = [threading.Thread(target=resend_jobs, args=(jobs, queue)) for _ in range(4)]
