@@ -18,8 +18,7 @@ from tqdm import tqdm
 from training.checkpoint import Checkpoint, load_checkpoint, load_weights, save_checkpoint
 from training.config import TrainingConfig
 from training.errors import ConfigError, ModelError
-from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
+from training.networks.noise_aware import NoiseAware, build_noise_aware
 from training.objectives import build_objective
 from training.run.batches import batches_ahead
 from training.run.distributed import joined_group
@@ -93,9 +92,8 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
 
         # ---- network, objective, optimiser ---------------------------------------------------------------------
         torch.manual_seed(config.seed)
-        channels = INPUT_CHANNELS[config.input_normalisation]
-        network = build_network(config.network, in_channels=channels, **config.network_options)
-        model = NoiseAware(network, config.input_normalisation).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        model = build_noise_aware(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = model.network
         objective = build_objective(config.objective, **config.objective_options)
         _check_patch_size(config, network, objective)
         average = {name: tensor.detach().clone() for name, tensor in network.state_dict().items()}
@@ -196,9 +194,7 @@ def check_plan(config: TrainingConfig, device: torch.device) -> None:
         ConfigError: Patches do not fit network and objective, or the device cannot multiply in the precision.
     """
     training_dtype(device, config.precision)
-    network = build_network(
-        config.network, in_channels=INPUT_CHANNELS[config.input_normalisation], **config.network_options
-    )
+    network = build_noise_aware(config).network
     _check_patch_size(config, network, build_objective(config.objective, **config.objective_options))
 
 

@@ -37,8 +37,7 @@ from training.datasets.synthetic import (
 from training.evaluate import held_out_pictures
 from training.loop import CHECKPOINT_NAME, train
 from training.metrics import psnr
-from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
+from training.networks.noise_aware import build_noise_aware
 from training.run.journal import LOG_NAME, read_log
 
 if TYPE_CHECKING:
@@ -145,9 +144,8 @@ def half_pixel_blur(clean: NDArray[np.float32]) -> NDArray[np.float32]:
 @torch.inference_mode()
 def judge(entry: Entry, run: Path, width: int, pictures: list[Path]) -> dict[str, dict[str, float]]:
     """Decibels by noise level: noisy, denoised, and denoised with the error that equation 7's optimum keeps."""
-    network = build_network("unet", in_channels=INPUT_CHANNELS["variance-stabilised"], width=width)
-    network.load_state_dict(load_checkpoint(run / CHECKPOINT_NAME).average)
-    model = NoiseAware(network).eval()
+    model = build_noise_aware(entry.config(width)).eval()
+    model.network.load_state_dict(load_checkpoint(run / CHECKPOINT_NAME).average)
     scores: dict[str, dict[str, list[float]]] = {}
     for name, clean in clean_patches(pictures, CONTENTS[entry.content][0]):
         blur = (half_pixel_blur(clean) - clean)[:, 2:-2, 2:-2]

@@ -50,13 +50,12 @@ def test_every_objective_is_chosen_by_a_preset() -> None:
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_can_be_built(name: str) -> None:
-    from training.networks import build_network
-    from training.networks.noise_aware import INPUT_CHANNELS
+    from training.networks.noise_aware import build_noise_aware
     from training.objectives import build_objective
 
     config = preset(name)
     assert config.preset == name
-    network = build_network(config.network, in_channels=INPUT_CHANNELS[config.input_normalisation])
+    network = build_noise_aware(config).network
     objective = build_objective(config.objective, **config.objective_options)
     assert config.patch_size % (network.stride * objective.subsampling) == 0
 

@@ -20,8 +20,10 @@ from torch.nn import functional as F
 
 from training.errors import ConfigError
 from training.manifest import InputNormalisation
+from training.networks import build_network
 
 if TYPE_CHECKING:
+    from training.config import TrainingConfig
     from training.networks.base import Network
 
 INPUT_CHANNELS: dict[InputNormalisation, int] = {"variance-stabilised": 9, "none": 4}
@@ -65,6 +67,17 @@ class NoiseAware(nn.Module):
         features, deviation = noise_features(noisy, shot_noise, read_noise)
         residual: Tensor = self.network(features)  # (B, 4, h, w), in units of the noise
         return noisy + deviation * residual.float()
+
+
+def build_noise_aware(config: TrainingConfig) -> NoiseAware:
+    """A freshly initialised network in its frame, as a training run's configuration wants it.
+
+    Raises:
+        ConfigError: There is no such network, or it does not take these options.
+    """
+    channels = INPUT_CHANNELS[config.input_normalisation]
+    network = build_network(config.network, in_channels=channels, **config.network_options)
+    return NoiseAware(network, config.input_normalisation)
 
 
 def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -17,8 +17,7 @@ import torch
 from torch.autograd.graph import saved_tensors_hooks
 
 from training.errors import ConfigError
-from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
+from training.networks.noise_aware import build_noise_aware
 from training.objectives import build_objective
 from training.objectives.base import Batch
 from training.run.batches import draw_batch
@@ -63,9 +62,8 @@ class _Trial:
     """A network and its objective, as the loop makes them, to be thrown away."""
 
     def __init__(self, config: TrainingConfig, device: torch.device) -> None:
-        channels = INPUT_CHANNELS[config.input_normalisation]
-        network = build_network(config.network, in_channels=channels, **config.network_options)
-        self.model = NoiseAware(network, config.input_normalisation).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.model = build_noise_aware(config).to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = self.model.network
         self.objective = build_objective(config.objective, **config.objective_options)
         self.optimiser = build_optimiser(config, network)
         self.device, self.dtype = device, training_dtype(device, config.precision)
