@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -36,3 +36,14 @@ def program() -> Callable[[str], str]:
         return found
 
     return find
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """For tiny networks, which wait longer for a second thread than they compute."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

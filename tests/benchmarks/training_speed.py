@@ -28,6 +28,7 @@ import torch
 from training.datasets.base import Patch
 from training.loop import LOG_STEPS, train
 from training.networks import build_network
+from training.objectives.samplers import choose_neighbours, subsample
 from training.presets import preset
 from training.run.journal import LOG_NAME, read_log
 
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 GAMMA = 1.0
+CELL = 2
 PLAIN_STEPS = 5
 
 
@@ -51,35 +53,22 @@ class DrawnPatches:
         return Patch(noisy=noisy, clean=noisy, shot_noise=1e-3, read_noise=1e-6, source="noise")
 
 
-def neighbour_masks(shape: tuple[int, ...], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two (B, h/2, w/2) positions of side-by-side pixels."""
-    pairs = torch.tensor([[0, 1], [1, 0], [0, 2], [2, 0], [1, 3], [3, 1], [2, 3], [3, 2]], device=device)
-    drawn = pairs[torch.randint(8, (shape[0], shape[2] // 2, shape[3] // 2), device=device)]
-    return drawn[..., 0], drawn[..., 1]
-
-
-def take(images: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """(B, 4, h/2, w/2): the pixel at a position of every 2×2 cell."""
-    batch, channels, height, width = images.shape
-    cells = torch.nn.functional.pixel_unshuffle(images, 2).view(batch, channels, 4, height // 2, width // 2)
-    return cells.gather(2, positions[:, None, None].expand(-1, channels, 1, -1, -1)).squeeze(2)
-
-
 def plain_rate(size: int, batch_size: int, device: torch.device) -> float:
     """Steps per second of the plain loop."""
     network = build_network("unet", in_channels=4).to(device)
     optimiser = torch.optim.Adam(network.parameters(), lr=1e-4)
     noisy = torch.from_numpy(np.stack(DrawnPatches(size).patches[:batch_size])).to(device)
+    generator = torch.Generator(device)
     started = 0.0
     for step in range(PLAIN_STEPS + 1):
         if step == 1:  # the first one allocates
             _wait(device)
             started = time.perf_counter()
-        first, second = neighbour_masks(noisy.shape, device)
+        first, second = choose_neighbours(noisy, "random", CELL, generator)
         with torch.no_grad():
             whole = network(noisy)
-        difference = network(take(noisy, first)) - take(noisy, second)
-        gap = take(whole, first) - take(whole, second)
+        difference = network(subsample(noisy, first, CELL)) - subsample(noisy, second, CELL)
+        gap = subsample(whole, first, CELL) - subsample(whole, second, CELL)
         loss = difference.square().mean() + GAMMA * (difference - gap).square().mean()
         optimiser.zero_grad()
         loss.backward()

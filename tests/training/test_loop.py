@@ -27,23 +27,16 @@ from training.run.batches import draw_batch
 from training.run.journal import read_log
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from training.checkpoint import Checkpoint
     from training.datasets.base import Patch
     from training.objectives.base import Batch
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 TESTS = Path(__file__).parents[1]
-
-
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Networks this small wait longer for a second thread than they compute."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def config(**changes: Any) -> TrainingConfig:
