@@ -18,14 +18,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import training
-from service.commands import denoise, inspect, models, serving, train, validate
-from service.errors import InvalidRequestError, ServerUnreachableError
+from service.commands import denoise, inspect, keys, models, serving, train, validate
+from service.errors import InvalidRequestError, NotFoundError, ServerUnreachableError
 from training.errors import ConfigError, ModelError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (denoise, inspect, train, validate, models, serving)
+COMMANDS = (denoise, inspect, train, validate, models, keys, serving)
 EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 5, 130
 
 
@@ -45,7 +45,9 @@ def exit_code(error: PhotositeError) -> int:
         return EXIT_INPUT
     if isinstance(error, ServerUnreachableError):
         return EXIT_UNREACHABLE
-    return EXIT_USAGE if isinstance(error, ConfigError | ModelError | InvalidRequestError) else EXIT_ERROR
+    return (
+        EXIT_USAGE if isinstance(error, ConfigError | ModelError | InvalidRequestError | NotFoundError) else EXIT_ERROR
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

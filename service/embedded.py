@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, TextIO
 import redis
 
 from service.errors import StorageUnavailableError
+from service.tenants import Tenants
 from service.tether import tethered
 from training.errors import ConfigError, PhotositeError
 
@@ -48,6 +49,8 @@ WORKER_SOFT_SHUTDOWN_S = 3
 """A job that is not done by then is taken up again at the next start."""
 POLL_S = 0.1
 RESTART_DELAY_S = 1.0
+WORKERS = {"the worker": "preview,denoise", "the trainer": "finetune,validate"}
+"""Two, so that no picture waits for a training to end."""
 MIN_FREE_BYTES = 1 << 20
 """With less, a process that ended is taken to have ended for that: the Redis server does."""
 MAX_RESTARTS = 5
@@ -177,18 +180,51 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def check_loopback(host: str) -> None:
-    """Refuse an address that others can reach: nobody is asked who they are.
+def is_loopback(host: str) -> bool:
+    """Whether an address can be reached from this machine only.
 
     Raises:
-        ConfigError: The address is not this machine's own.
+        ConfigError: It is no address.
     """
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except OSError as error:
         raise ConfigError(f"--host: {host} is not an address: {error.strerror}") from error
-    if not all(ipaddress.ip_address(address).is_loopback for address in addresses):
-        raise ConfigError(f"--host: {host} can be reached from outside, which needs keys; use 127.0.0.1")
+    return all(ipaddress.ip_address(address).is_loopback for address in addresses)
+
+
+def check_keyless(settings: Settings, host: str) -> None:
+    """Refuse to ask nobody for a key where others can reach the address.
+
+    Raises:
+        ConfigError: They can.
+    """
+    if not settings.require_keys and not is_loopback(host):
+        raise ConfigError(f"PHOTOSITE_REQUIRE_KEYS: {host} can be reached from outside, which needs keys")
+
+
+@contextmanager
+def reachable_redis(settings: Settings) -> Iterator[str]:
+    """The address of the Redis that these settings mean: a running one, or a private one started for the block.
+
+    Raises:
+        ConfigError: There is no server to start, or the data folder is in use or cannot be written.
+    """
+    if "redis_url" in settings.model_fields_set:
+        yield settings.redis_url
+        return
+    with suppress(OSError):
+        running = _address_file(settings).read_text(encoding="utf-8")
+        if _pongs(running):
+            yield running
+            return
+    with ExitStack() as stack:
+        stack.enter_context(lock_folder(settings.data_dir))
+        private = private_folder(settings.data_dir)
+        stack.callback(shutil.rmtree, private, ignore_errors=True)
+        supervisor = Supervisor(settings, "127.0.0.1", 0)
+        stack.callback(supervisor.stop)
+        yield supervisor.start_redis(private)
 
 
 def lock_folder(folder: Path) -> TextIO:
@@ -241,14 +277,14 @@ class Supervisor:
             ConfigError: Address or data folder are in use, or there is no server to start.
             PhotositeError: A part does not start, or crashes again and again.
         """
-        check_loopback(self._host)
+        check_keyless(self._settings, self._host)
         with ExitStack() as stack:
             listener = stack.enter_context(listen(self._host, self._port))
             stack.enter_context(lock_folder(self._settings.data_dir))
             stack.enter_context(_signals())
             private = private_folder(self._settings.data_dir)
             stack.callback(shutil.rmtree, private, ignore_errors=True)
-            stack.callback(self._stop)
+            stack.callback(self.stop)
             with suppress(StopRequestedError):
                 self._start(listener, private)
                 self._watch()
@@ -256,16 +292,20 @@ class Supervisor:
     def _start(self, listener: socket.socket, private: Path) -> None:
         redis_url = self._settings.redis_url
         if "redis_url" not in self._settings.model_fields_set:
-            redis_url = f"unix://{private}/redis.sock"
-            self._start_redis(private / "redis.sock", redis_url)
+            redis_url = self.start_redis(private)
+        require_keys = self._requires_keys(redis_url)
+        shutil.rmtree(private / "metrics", ignore_errors=True)
         environment = {
             "PHOTOSITE_REDIS_URL": redis_url,
             "PHOTOSITE_DATA_DIR": str(self._settings.data_dir),
             "PHOTOSITE_WORKER_METRICS_DIR": str(private / "metrics"),
+            "PHOTOSITE_REQUIRE_KEYS": str(require_keys),
         }
         worker_environment = {**environment, "PHOTOSITE_SOFT_SHUTDOWN_S": str(WORKER_SOFT_SHUTDOWN_S)}
         photosite = [sys.executable, "-m", "service"]
-        self._add(Part("the worker", [*photosite, "worker"], worker_environment, stop_timeout_s=WORKER_STOP_TIMEOUT_S))
+        for name, queues in WORKERS.items():
+            command = [*photosite, "worker", "--queues", queues]
+            self._add(Part(name, command, worker_environment, stop_timeout_s=WORKER_STOP_TIMEOUT_S))
         api = Part("the API", [*photosite, "api", "--fd", str(listener.fileno())], environment, (listener.fileno(),))
         api.stop_timeout_s = API_STOP_TIMEOUT_S
         self._add(api)
@@ -275,13 +315,33 @@ class Supervisor:
         _say(f"Photosite is ready at http://{address}:{port} (stop it with Ctrl-C)")
         _say(f"Uploads and results lie in {self._settings.data_dir}")
 
-    def _start_redis(self, socket_path: Path, redis_url: str) -> None:
+    def _requires_keys(self, redis_url: str) -> bool:
+        """Whether requests need a key: on an address of this machine alone only if that is wished.
+
+        Raises:
+            ConfigError: They do, and there is none.
+        """
+        if "require_keys" not in self._settings.model_fields_set and is_loopback(self._host):
+            return False
+        if not self._settings.require_keys:
+            return False
+        with redis.Redis.from_url(redis_url, decode_responses=True, socket_timeout=5) as client:
+            if not Tenants(client).keys():
+                raise ConfigError(f"--host: {self._host} needs keys; make one: photosite keys create NAME")
+        return True
+
+    def start_redis(self, private: Path) -> str:
+        """Start the private server; returns its address."""
+        socket_path = private / "redis.sock"
+        redis_url = f"unix://{socket_path}"
         data_dir = self._settings.data_dir / "redis"
         data_dir.mkdir(mode=0o700, exist_ok=True)
         socket_path.unlink(missing_ok=True)
         server = find_redis_server(self._settings.redis_server)
         self._add(Part(f"the Redis server (log: {data_dir}/server.log)", redis_command(server, socket_path, data_dir)))
         self._wait("the Redis server", lambda: _pongs(redis_url))
+        _address_file(self._settings).write_text(redis_url, encoding="utf-8")
+        return redis_url
 
     def _add(self, part: Part) -> None:
         self._parts.append(part)
@@ -310,9 +370,15 @@ class Supervisor:
                 raise
             raise StorageUnavailableError(f"the disk of {folder} is full: {error.message}") from error
 
-    def _stop(self) -> None:
+    def stop(self) -> None:
+        """Stop the parts in reverse order."""
         for part in reversed(self._parts):
             part.stop()
+
+
+def _address_file(settings: Settings) -> Path:
+    """Where the private server's address is written for other commands: the folder of sockets depends on TMPDIR."""
+    return settings.data_dir / "redis" / "address"
 
 
 @contextmanager

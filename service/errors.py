@@ -5,10 +5,14 @@
     PhotositeError
     └─ ServiceError
        ├─ InvalidRequestError       a parameter, header or body makes no sense
-       ├─ JobNotFoundError          no such job
+       ├─ AuthenticationError       no key, or none of ours
+       ├─ PermissionDeniedError     the key is good, but not for this
+       ├─ NotFoundError             there is no such thing, or it is another tenant's
+       │  └─ JobNotFoundError         no such job
        ├─ ResultExpiredError        the job is known, its result is gone
        ├─ JobConflictError          the job's state does not allow it
        │  └─ ResultNotReadyError      not finished yet (Retry-After)
+       ├─ QuotaExceededError        the tenant has too many jobs waiting, or too much stored (Retry-After)
        ├─ UploadTimeoutError        the upload stopped coming
        ├─ LeaseLostError            the job is no longer this worker's: cancelled, or given to another
        ├─ WorkerLostError           every attempt ended with its process
@@ -44,7 +48,11 @@ class ServiceError(PhotositeError):
     """
 
     code = "service_error"
-    retry_after_s: ClassVar[int | None] = None
+    usual_retry_after_s: ClassVar[int | None] = None
+
+    def __init__(self, message: str, *, detail: str = "", retry_after_s: int | None = None) -> None:
+        super().__init__(message, detail=detail)
+        self.retry_after_s = self.usual_retry_after_s if retry_after_s is None else retry_after_s
 
 
 class InvalidRequestError(ServiceError):
@@ -53,10 +61,26 @@ class InvalidRequestError(ServiceError):
     code = "invalid_request"
 
 
-class JobNotFoundError(ServiceError):
-    """There is no such job."""
+class AuthenticationError(ServiceError):
+    """No key came with the request, or one that is not known."""
+
+    code = "unauthenticated"
+
+
+class PermissionDeniedError(ServiceError):
+    """The key is good, but not for what was asked."""
+
+    code = "permission_denied"
+
+
+class NotFoundError(ServiceError):
+    """There is no such thing; another tenant's counts as none."""
 
     code = "not_found"
+
+
+class JobNotFoundError(NotFoundError):
+    """There is no such job."""
 
 
 class ResultExpiredError(ServiceError):
@@ -75,7 +99,7 @@ class ResultNotReadyError(JobConflictError):
     """The job is not finished yet."""
 
     retryable = True
-    retry_after_s = 1
+    usual_retry_after_s = 1
 
 
 class UploadTimeoutError(ServiceError):
@@ -97,12 +121,20 @@ class WorkerLostError(ServiceError):
     code = "worker_lost"
 
 
+class QuotaExceededError(ServiceError):
+    """A tenant has as many jobs waiting, or as much stored, as it may have."""
+
+    code = "quota_exceeded"
+    retryable = True
+    usual_retry_after_s = 10
+
+
 class QueueFullError(ServiceError):
     """Too many jobs wait already."""
 
     code = "queue_full"
     retryable = True
-    retry_after_s = 10
+    usual_retry_after_s = 10
 
 
 class BrokerUnavailableError(ServiceError):
@@ -110,7 +142,7 @@ class BrokerUnavailableError(ServiceError):
 
     code = "broker_unavailable"
     retryable = True
-    retry_after_s = 5
+    usual_retry_after_s = 5
 
 
 class StorageUnavailableError(ServiceError):
@@ -118,7 +150,7 @@ class StorageUnavailableError(ServiceError):
 
     code = "storage_unavailable"
     retryable = True
-    retry_after_s = 5
+    usual_retry_after_s = 5
 
 
 class ServerUnreachableError(ServiceError):
@@ -144,13 +176,17 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     ModelError: 500,
     ConfigError: 500,
     InvalidRequestError: 422,
+    AuthenticationError: 401,
+    PermissionDeniedError: 403,
     JobNotFoundError: 404,
+    NotFoundError: 404,
     ResultExpiredError: 404,
     JobConflictError: 409,
     ResultNotReadyError: 409,
     UploadTimeoutError: 408,
     LeaseLostError: 409,
     WorkerLostError: 500,
+    QuotaExceededError: 429,
     QueueFullError: 503,
     BrokerUnavailableError: 503,
     StorageUnavailableError: 503,

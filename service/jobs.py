@@ -11,20 +11,14 @@ In the flow: upload → blob → **job** → queue → worker … → result.
 
 Every change is compare-and-set: the record is read under WATCH, and written only if nobody else wrote meanwhile. A
 running job belongs to one attempt, as long as its lease is renewed; what an older attempt still writes is refused. All
-times are the Redis server's own, so that clocks of different machines do not matter.
-
-Keys: `ps:job:{id}` the record; `ps:queued` ids by the time of their last message; `ps:running` ids by `lease_until`;
-`ps:blob:{sha256}` ids of the jobs that refer to a blob; `ps:loose` blobs by the time since which maybe none does.
+times are the Redis server's own, so that clocks of different machines do not matter. Where the records lie, and what
+is kept in step with them, says `job_records.py`.
 """
 
-import json
-import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Self, cast
+from contextlib import contextmanager, suppress
+from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict
 from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError, WatchError
@@ -32,89 +26,36 @@ from redis.retry import Retry
 
 from service.errors import (
     BrokerUnavailableError,
+    InvalidRequestError,
     JobConflictError,
     JobNotFoundError,
     LeaseLostError,
-    QueueFullError,
     WorkerLostError,
 )
-from service.schemas import FINISHED_STATES, DenoiseParameters, ErrorSchema, FileSchema, JobSchema, JobState
+from service.job_records import (
+    FINISHED_KEY,
+    LOOSE_KEY,
+    RUNNING_KEY,
+    Job,
+    Page,
+    batch_key,
+    blob_key,
+    erase,
+    idempotency_key,
+    job_key,
+    list_key,
+    queued_key,
+    read,
+    read_page,
+    sizes_key,
+    write,
+)
+from service.schemas import ErrorSchema, FileSchema
 from service.settings import Settings
+from service.storage import Blob, BlobKey
 from training.errors import PhotositeError
 
-if TYPE_CHECKING:
-    from redis.client import Pipeline
-
-QUEUED_KEY = "ps:queued"
-RUNNING_KEY = "ps:running"
-LOOSE_KEY = "ps:loose"
-
-
-class Job(BaseModel):
-    """One job, as its record has it; times are seconds since 1970 by the Redis server's clock."""
-
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
-
-    id: str
-    queue: str = "denoise"
-    """Which queue its message goes to."""
-    state: JobState = "queued"
-    attempt: int = 0
-    """Times it has been started; the number of the attempt that owns it while it runs."""
-    created_at: float = 0
-    published_at: float = 0
-    """When its last message was sent."""
-    started_at: float | None = None
-    """When its present or last attempt began."""
-    finished_at: float | None = None
-    lease_until: float | None = None
-    """Until when it belongs to its attempt; none unless it runs."""
-    stage: str = ""
-    progress: float = 0
-    """Done share of the stage, 0 … 1."""
-    parameters: DenoiseParameters
-    model: str | None = None
-    """NAME@VERSION that was used."""
-    input: FileSchema
-    result: FileSchema | None = None
-    error: ErrorSchema | None = None
-    report: dict[str, Any] | None = None
-
-    @property
-    def finished(self) -> bool:
-        """Whether nothing will change any more."""
-        return self.state in FINISHED_STATES
-
-    def to_hash(self) -> dict[str, str]:
-        """The fields of the record, each as JSON; fields without a value are left out."""
-        return {name: json.dumps(value) for name, value in self.model_dump(mode="json", exclude_none=True).items()}
-
-    @classmethod
-    def from_hash(cls, fields: dict[str, str]) -> Self:
-        """Undo `to_hash`."""
-        return cls.model_validate({name: json.loads(value) for name, value in fields.items()})
-
-    def to_schema(self) -> JobSchema:
-        """As its owner sees it."""
-        links = {"self": f"/jobs/{self.id}", "events": f"/jobs/{self.id}/events"}
-        if self.state == "succeeded":
-            links["result"] = f"/jobs/{self.id}/result"
-        times = {
-            name: None if value is None else datetime.fromtimestamp(value, UTC)
-            for name, value in self.model_dump(include={"created_at", "started_at", "finished_at"}).items()
-        }
-        shown = self.model_dump(include=set(JobSchema.model_fields) - {"links"} - set(times))
-        return JobSchema.model_validate({**shown, **times, "links": links})
-
-
-def new_job_id() -> str:
-    """An id that nobody can guess."""
-    return secrets.token_hex(16)
-
-
-def job_key(job_id: str) -> str:
-    """The Redis key of a job's record."""
-    return f"ps:job:{job_id}"
+DAY_S = 24 * 3600.0
 
 
 def connect_redis(settings: Settings) -> Redis:
@@ -129,13 +70,9 @@ def connect_redis(settings: Settings) -> Redis:
     )
 
 
-def blob_key(sha256: str) -> str:
-    """The Redis key of the jobs that refer to a blob."""
-    return f"ps:blob:{sha256}"
-
-
 @contextmanager
-def _redis_errors() -> Iterator[None]:
+def redis_errors() -> Iterator[None]:
+    """Redis' errors as ours."""
     try:
         yield
     except RedisError as error:
@@ -156,33 +93,78 @@ class JobStore:
         self._redis = redis
         self._settings = settings
 
+    @property
+    def redis(self) -> Redis:
+        """The connection, for what else lies in the same Redis."""
+        return self._redis
+
     def check(self) -> None:
         """Ask Redis for a sign of life."""
-        with _redis_errors():
+        with redis_errors():
             self._redis.ping()
 
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
 
-    def check_capacity(self) -> None:
-        """Raise QueueFullError if no more jobs are taken."""
-        if self.count_queued() >= self._settings.max_queued_jobs:
-            raise QueueFullError(f"{self._settings.max_queued_jobs} jobs wait already; try again later")
+    # ---- beginning ---------------------------------------------------------------------------------------------
 
-    def create(self, job: Job) -> Job:
-        """Write a new record, its times set; a message is to be published right after."""
-        with _redis_errors(), self._redis.pipeline() as pipeline:
-            now = self._now()
-            created = job.model_copy(update={"created_at": now, "published_at": now})
-            _write(pipeline, created)
-            pipeline.execute()
-        return created
+    def create(self, job: Job, idempotency: tuple[str, str] | None = None) -> Job:
+        """Write a new record, its times set; a message is to be published right after.
+
+        Args:
+            job: The job.
+            idempotency: The client's own key for this request, and a digest of all that the request says.
+
+        Returns:
+            The job; or the one that an earlier request with the same key made.
+
+        Raises:
+            InvalidRequestError: The key was used for another request.
+        """
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            while True:
+                if idempotency:
+                    pipeline.watch(idempotency_key(job.tenant, idempotency[0]))  # type: ignore[no-untyped-call]
+                    earlier = self._earlier(job.tenant, *idempotency)
+                    if earlier:
+                        return earlier
+                now = self.now()
+                created = job.model_copy(update={"created_at": now, "published_at": now})
+                pipeline.multi()
+                write(pipeline, created)
+                if idempotency:
+                    key, fingerprint = idempotency
+                    kept_s = int(self._settings.idempotency_s)
+                    pipeline.set(idempotency_key(job.tenant, key), f"{fingerprint} {job.id}", ex=kept_s)
+                try:
+                    pipeline.execute()
+                except WatchError:
+                    continue
+                return created
+
+    def _earlier(self, tenant: str, key: str, fingerprint: str) -> Job | None:
+        kept = cast("str | None", self._redis.get(idempotency_key(tenant, key)))
+        if kept is None:
+            return None
+        known, job_id = kept.split(" ")
+        if known != fingerprint:
+            raise InvalidRequestError("Idempotency-Key: it was used for another request before")
+        return read(self._redis, job_id)
 
     def get(self, job_id: str) -> Job:
         """Read a record."""
-        with _redis_errors():
-            return _parse(job_id, self._redis.hgetall(job_key(job_id)))
+        with redis_errors():
+            return self._read(job_id)
+
+    def get_owned(self, tenant: str, job_id: str) -> Job:
+        """Read a record of a tenant's; another's does not exist."""
+        job = self.get(job_id)
+        if job.tenant != tenant:
+            raise _not_found(job_id)
+        return job
+
+    # ---- work --------------------------------------------------------------------------------------------------
 
     def claim(self, job_id: str) -> Job | None:
         """Begin an attempt: a queued job, or a running one whose lease has lapsed, becomes ours.
@@ -208,7 +190,7 @@ class JobStore:
         job = self._change(job_id, decide)
         return job if job and job.state == "running" else None
 
-    def renew(self, job: Job, stage: str, progress: float) -> Job:
+    def renew(self, job: Job, stage: str, progress: float, figures: dict[str, Any] | None = None) -> Job:
         """Extend our lease and show how far the work is.
 
         Raises:
@@ -217,18 +199,29 @@ class JobStore:
 
         def decide(current: Job, now: float) -> dict[str, Any]:
             _check_ours(current, job)
-            return {"lease_until": now + self._settings.lease_s, "stage": stage, "progress": progress}
+            shown = {"stage": stage, "progress": progress, "figures": figures or {}}
+            return {"lease_until": now + self._settings.lease_s, **shown}
 
         return self._change_ours(job, decide)
 
     def check_ours(self, job: Job) -> None:
         """Raise LeaseLostError if the job was cancelled or given to another attempt; cheap."""
-        with _redis_errors():
+        with redis_errors():
             state, attempt = self._redis.hmget(job_key(job.id), ["state", "attempt"])
-        if (state, attempt) != (json.dumps("running"), json.dumps(job.attempt)):
+        if (state, attempt) != ('"running"', str(job.attempt)):
             raise LeaseLostError(f"job {job.id} is no longer attempt {job.attempt}'s")
 
-    def succeed(self, job: Job, *, result: FileSchema, model: str, report: dict[str, Any]) -> Job:
+    # ---- ends --------------------------------------------------------------------------------------------------
+
+    def succeed(
+        self,
+        job: Job,
+        *,
+        report: dict[str, Any],
+        result: FileSchema | None = None,
+        model: str | None = None,
+        files: dict[str, FileSchema] | None = None,
+    ) -> Job:
         """Publish our attempt's result.
 
         Raises:
@@ -238,7 +231,7 @@ class JobStore:
         def decide(current: Job, now: float) -> dict[str, Any]:
             _check_ours(current, job)
             done = {"state": "succeeded", "stage": "done", "progress": 1, "finished_at": now, "lease_until": None}
-            return {**done, "result": result, "model": model, "report": report}
+            return {**done, "result": result, "files": files or {}, "model": model, "report": report}
 
         return self._change_ours(job, decide)
 
@@ -269,7 +262,7 @@ class JobStore:
         return self._change_ours(job, decide)
 
     def cancel(self, job_id: str) -> Job:
-        """Cancel a job; a worker that runs it stops at its next tile.
+        """Cancel a job; a worker that runs it stops at its next tile or training step.
 
         Raises:
             JobConflictError: It has succeeded or failed already.
@@ -284,6 +277,13 @@ class JobStore:
 
         return self._change(job_id, decide) or self.get(job_id)
 
+    def cancel_if_unfinished(self, job_id: str) -> None:
+        """Cancel a job that may finish or be erased meanwhile."""
+        with suppress(JobConflictError, JobNotFoundError):
+            self.cancel(job_id)
+
+    # ---- what the sweep puts right -----------------------------------------------------------------------------
+
     def requeue_lapsed(self) -> list[Job]:
         """Put running jobs whose lease has lapsed back into the queue, or fail them after their last attempt.
 
@@ -294,12 +294,12 @@ class JobStore:
         def decide(job: Job, now: float) -> dict[str, Any] | None:
             return self._retry(job, now, _lost(job)) if job.state == "running" and _lapsed(job, now) else None
 
-        with _redis_errors():
-            lapsed = self._redis.zrange(RUNNING_KEY, "-inf", self._now(), byscore=True)
+        with redis_errors():
+            lapsed = self._redis.zrange(RUNNING_KEY, "-inf", self.now(), byscore=True)
         return self._change_all(lapsed, decide)
 
-    def renew_messages(self) -> list[Job]:
-        """Take queued jobs whose last message is old enough to count as lost.
+    def renew_messages(self, queue: str) -> list[Job]:
+        """Take a queue's waiting jobs whose last message is old enough to count as lost.
 
         Returns:
             Those for which a new message is due; no other process gets the same ones.
@@ -309,46 +309,132 @@ class JobStore:
             old = job.published_at <= now - self._settings.republish_after_s
             return {"published_at": now} if job.state == "queued" and old else None
 
-        with _redis_errors():
-            latest = self._now() - self._settings.republish_after_s
-            old = self._redis.zrange(QUEUED_KEY, "-inf", latest, byscore=True)
+        with redis_errors():
+            latest = self.now() - self._settings.republish_after_s
+            old = self._redis.zrange(queued_key(queue), "-inf", latest, byscore=True)
         return self._change_all(old, decide)
 
-    def count_queued(self) -> int:
-        """Jobs that wait."""
-        with _redis_errors():
-            return self._redis.zcard(QUEUED_KEY)
+    def forget_old(self, at_most: int = 100) -> list[Job]:
+        """Erase the records of jobs that finished longer ago than results are kept; their blobs become loose.
+
+        Returns:
+            Those jobs; more may be left.
+        """
+        with redis_errors():
+            now = self.now()
+            latest = now - self._settings.retention_days * DAY_S
+            old = self._redis.zrange(FINISHED_KEY, "-inf", latest, byscore=True, offset=0, num=at_most)
+            return [job for job_id in old if (job := self.forget(str(job_id)))]
+
+    def forget(self, job_id: str) -> Job | None:
+        """Erase a finished job's record; None if there is none."""
+        key = job_key(job_id)
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            while True:
+                pipeline.watch(key)  # type: ignore[no-untyped-call]
+                job = read(self._redis, job_id)
+                if job is None:
+                    return None
+                if not job.finished:
+                    raise JobConflictError(f"the job is {job.state}")
+                pipeline.multi()
+                erase(pipeline, job, self.now())
+                try:
+                    pipeline.execute()
+                except WatchError:
+                    continue
+                return job
+
+    # ---- looking -----------------------------------------------------------------------------------------------
+
+    def page(
+        self, tenant: str, *, batch: str | None, cursor: str | None, limit: int, keep: Callable[[Job], bool]
+    ) -> Page:
+        """A tenant's jobs, newest first.
+
+        Args:
+            tenant: Whose.
+            batch: Only those of this batch; None for all.
+            cursor: Where an earlier page ended; None to begin.
+            limit: How many at most.
+            keep: Which ones.
+
+        Raises:
+            InvalidRequestError: The cursor is none of ours.
+        """
+        with redis_errors():
+            key = list_key(tenant) if batch is None else batch_key(tenant, batch)
+            return read_page(self._redis, key, cursor=cursor, limit=limit, keep=keep)
+
+    def batch(self, tenant: str, batch: str) -> list[Job]:
+        """All jobs of a batch, oldest first."""
+        with redis_errors():
+            ids = cast("list[str]", self._redis.zrange(batch_key(tenant, batch), 0, -1))
+            records = [read(self._redis, job_id) for job_id in ids]
+        return [job for job in records if job]
+
+    def count_queued(self, queue: str) -> int:
+        """Jobs that wait in a queue."""
+        with redis_errors():
+            return self._redis.zcard(queued_key(queue))
 
     def count_running(self) -> int:
         """Jobs that run."""
-        with _redis_errors():
+        with redis_errors():
             return self._redis.zcard(RUNNING_KEY)
 
-    def announce_blob(self, sha256: str) -> None:
-        """Note a blob that is about to appear: should no job come to refer to it, the sweep deletes it."""
-        with _redis_errors():
-            self._redis.zadd(LOOSE_KEY, {sha256: self._now()})
+    # ---- blobs -------------------------------------------------------------------------------------------------
 
-    def loose_blobs(self) -> dict[str, float]:
+    def announce_blob(self, blob: Blob) -> None:
+        """Note a blob that is about to appear: should nothing come to refer to it, the sweep deletes it."""
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.zadd(LOOSE_KEY, {str(blob.key): self.now()})
+            pipeline.hset(sizes_key(blob.key.tenant), blob.key.sha256, blob.bytes)
+            pipeline.execute()
+
+    def loose_blobs(self) -> dict[BlobKey, float]:
         """Blobs that may be unused, and since when: long enough for a request to have made its record."""
-        with _redis_errors():
-            latest = self._now() - self._settings.blob_grace_s
+        with redis_errors():
+            latest = self.now() - self._settings.blob_grace_s
             loose: list[Any] = self._redis.zrange(LOOSE_KEY, "-inf", latest, byscore=True, withscores=True)
-        return dict(loose)
+        return {BlobKey.parse(name): since for name, since in loose}
 
-    def is_unused(self, sha256: str, since: float) -> bool:
-        """Whether no job refers to a blob, and none has been announced that may."""
-        with _redis_errors():
-            return self._redis.zscore(LOOSE_KEY, sha256) == since and not self._redis.exists(blob_key(sha256))
+    def is_unused(self, key: BlobKey, since: float) -> bool:
+        """Whether nothing refers to a blob, and none has been announced that may."""
+        with redis_errors():
+            return self._redis.zscore(LOOSE_KEY, str(key)) == since and not self._redis.exists(blob_key(key))
 
-    def forget_loose(self, sha256: str) -> None:
-        """Note that a blob is in use or gone."""
-        with _redis_errors():
-            self._redis.zrem(LOOSE_KEY, sha256)
+    def forget_loose(self, key: BlobKey, since: float) -> None:
+        """Note that a blob is in use or gone; one that was announced again meanwhile stays noted."""
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.watch(LOOSE_KEY, blob_key(key))  # type: ignore[no-untyped-call]
+            if self._redis.zscore(LOOSE_KEY, str(key)) != since:
+                return
+            used = self._redis.exists(blob_key(key))
+            pipeline.multi()
+            pipeline.zrem(LOOSE_KEY, str(key))
+            if not used:
+                pipeline.hdel(sizes_key(key.tenant), key.sha256)
+            with suppress(WatchError):  # it is looked at again in the next sweep
+                pipeline.execute()
 
-    def _now(self) -> float:
+    def stored_bytes(self, tenant: str) -> int:
+        """What a tenant's blobs take."""
+        with redis_errors():
+            return sum(int(size) for size in cast("list[str]", self._redis.hvals(sizes_key(tenant))))
+
+    # ---- parts -------------------------------------------------------------------------------------------------
+
+    def now(self) -> float:
+        """Seconds since 1970 by the server's clock."""
         seconds, microseconds = self._redis.time()
         return seconds + microseconds / 1e6
+
+    def _read(self, job_id: str) -> Job:
+        job = read(self._redis, job_id)
+        if job is None:
+            raise _not_found(job_id)
+        return job
 
     def _retry(self, job: Job, now: float, error: PhotositeError) -> dict[str, Any]:
         if job.attempt >= self._settings.max_attempts:
@@ -358,16 +444,16 @@ class JobStore:
     def _change(self, job_id: str, decide: Decision) -> Job | None:
         """Compare and set; None where `decide` left the record alone."""
         key = job_key(job_id)
-        with _redis_errors(), self._redis.pipeline() as pipeline:
+        with redis_errors(), self._redis.pipeline() as pipeline:
             while True:
                 pipeline.watch(key)  # type: ignore[no-untyped-call]
-                job = _parse(job_id, self._redis.hgetall(key))
-                changes = decide(job, self._now())
+                job = self._read(job_id)
+                changes = decide(job, self.now())
                 if changes is None:
                     return None
-                changed = job.model_copy(update=changes)
+                changed = job.model_copy(update={**changes, "revision": job.revision + 1})
                 pipeline.multi()
-                _write(pipeline, changed)
+                write(pipeline, changed)
                 try:
                     pipeline.execute()
                 except WatchError:
@@ -382,35 +468,8 @@ class JobStore:
         return [job for job in changed if job and job.state == "queued"]
 
 
-def _parse(job_id: str, fields: dict[Any, Any]) -> Job:
-    if not fields:
-        raise JobNotFoundError(f"there is no job {job_id}")
-    return Job.from_hash(fields)
-
-
-def _write(pipeline: "Pipeline", job: Job) -> None:
-    """Queue the commands that write a record and keep both indexes in step with it."""
-    fields: dict[Any, Any] = job.to_hash()
-    pipeline.delete(job_key(job.id))
-    pipeline.hset(job_key(job.id), mapping=fields)
-    pipeline.zrem(QUEUED_KEY, job.id)
-    pipeline.zrem(RUNNING_KEY, job.id)
-    if job.state == "queued":
-        pipeline.zadd(QUEUED_KEY, {job.id: job.published_at})
-    if job.lease_until is not None:
-        pipeline.zadd(RUNNING_KEY, {job.id: job.lease_until})
-    _refer_to_blobs(pipeline, job)
-
-
-def _refer_to_blobs(pipeline: "Pipeline", job: Job) -> None:
-    """A job holds its upload until it fails or is cancelled, and its result."""
-    if job.state in {"failed", "cancelled"}:
-        pipeline.srem(blob_key(job.input.sha256), job.id)
-        pipeline.zadd(LOOSE_KEY, {job.input.sha256: job.finished_at or 0})
-    else:
-        pipeline.sadd(blob_key(job.input.sha256), job.id)
-    if job.result:
-        pipeline.sadd(blob_key(job.result.sha256), job.id)
+def _not_found(job_id: str) -> JobNotFoundError:
+    return JobNotFoundError(f"there is no job {job_id}")
 
 
 def _lapsed(job: Job, now: float) -> bool:

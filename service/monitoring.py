@@ -26,6 +26,7 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 from prometheus_client.registry import Collector
 
 from service.errors import BrokerUnavailableError
+from service.queue import TASK_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from service.jobs import Job, JobStore
+    from service.job_records import Job
+    from service.jobs import JobStore
 
 HTTP_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 JOB_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
@@ -86,13 +88,16 @@ class JobCollector(Collector):
         self._jobs = jobs
 
     def collect(self) -> Iterator[Metric]:
-        """The number of jobs that wait and run."""
+        """The number of jobs that wait, by queue, and that run."""
+        depth = GaugeMetricFamily("photosite_queue_depth", "Jobs that wait.", labels=["queue"])
         try:
-            queued, running = self._jobs.count_queued(), self._jobs.count_running()
+            for queue in TASK_NAMES:
+                depth.add_metric([queue], self._jobs.count_queued(queue))
+            running = self._jobs.count_running()
         except BrokerUnavailableError as error:
             logger.warning("no queue metrics: %s", error.detail)
             return
-        yield GaugeMetricFamily("photosite_queue_depth", "Jobs that wait.", value=queued)
+        yield depth
         yield GaugeMetricFamily("photosite_jobs_running", "Jobs that run, in all workers.", value=running)
 
     def describe(self) -> list[Metric]:
@@ -132,15 +137,15 @@ class WorkerMetrics:
         """An attempt has begun."""
         self._in_progress.inc()
         if job.started_at is not None:
-            self._wait.labels(job.queue).observe(max(0.0, job.started_at - job.published_at))
+            self._wait.labels(job.kind).observe(max(0.0, job.started_at - job.published_at))
         if job.attempt > 1:
-            self._redeliveries.labels(job.queue).inc()
+            self._redeliveries.labels(job.kind).inc()
 
     def observe_end(self, job: Job, outcome: str, duration_s: float) -> None:
         """An attempt has ended: "succeeded", "failed", "queued" (given back) or "abandoned" (no longer ours)."""
         self._in_progress.dec()
-        self._attempts.labels(job.queue, outcome).inc()
-        self._duration.labels(job.queue).observe(duration_s)
+        self._attempts.labels(job.kind, outcome).inc()
+        self._duration.labels(job.kind).observe(duration_s)
 
 
 def worker_registry(folder: Path) -> CollectorRegistry:

@@ -19,10 +19,15 @@ from service.errors import BrokerUnavailableError
 if TYPE_CHECKING:
     from celery import Celery
 
-    from service.jobs import Job
+    from service.job_records import Job
 
-TASK_NAMES = {"denoise": "photosite.denoise"}
+TASK_NAMES = {queue: f"photosite.{queue}" for queue in ("preview", "denoise", "finetune", "validate")}
 """The task of each queue; the API enqueues by these names and imports no task."""
+LONG_QUEUES = frozenset({"finetune", "validate"})
+"""Jobs of minutes and hours, which make way for the others."""
+PRIORITY_INTERACTIVE, PRIORITY_NORMAL, PRIORITY_BATCH = 0, 3, 6
+"""Within a queue, the smallest comes first: somebody waits for the answer; somebody will ask for it; one of many."""
+PRIORITY_STEPS = [PRIORITY_INTERACTIVE, PRIORITY_NORMAL, PRIORITY_BATCH]
 
 _RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
 
@@ -43,7 +48,12 @@ class JobQueue:
         """
         try:
             self._app.send_task(
-                TASK_NAMES[job.queue], args=[job.id], queue=job.queue, retry=True, retry_policy=_RETRY_POLICY
+                TASK_NAMES[job.queue],
+                args=[job.id],
+                queue=job.queue,
+                priority=job.priority,
+                retry=True,
+                retry_policy=_RETRY_POLICY,
             )
         except OperationalError as error:
             raise BrokerUnavailableError("the queue cannot be reached", detail=str(error)) from error
@@ -56,7 +66,7 @@ class JobQueue:
             logger.warning("job %s: no message sent (%s); the sweep will send one", job.id, error.detail)
 
     def count_messages(self, queue: str) -> int:
-        """Messages that no worker has taken yet.
+        """Messages of any priority that no worker has taken yet.
 
         Raises:
             BrokerUnavailableError: The queue cannot be reached.

@@ -1,6 +1,7 @@
 """The bodies and parameters of the HTTP interface, as pydantic models.
 
 In the flow: a request's query becomes `DenoiseParameters`, which the job record keeps; a job is shown as `JobSchema`.
+Other kinds of jobs have parameters of their own.
 """
 
 import math
@@ -10,7 +11,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
+JobKind = Literal["denoise", "describe", "finetune", "validate"]
 FINISHED_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
+
+ModelName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}(@[\w.-]{1,64})?$")]
+"""A model as NAME or NAME@VERSION."""
+NewModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""A name that a model can be given."""
+BatchName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
+"""What a client calls jobs that belong together."""
+CaptureId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
 def parse_noise(text: str) -> tuple[float, float]:
@@ -36,7 +46,7 @@ class DenoiseParameters(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    model: Annotated[str, Field(pattern=r"^[\w.-]{1,64}(@[\w.-]{1,64})?$")] | None = None
+    model: ModelName | None = None
     """Model as NAME or NAME@VERSION; none: the default."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 gives the input back, 1 denoises fully."""
@@ -55,6 +65,62 @@ class DenoiseParameters(BaseModel):
         if noise is not None:
             parse_noise(noise)
         return noise
+
+
+class DenoiseQuery(DenoiseParameters):
+    """All that the query of POST /denoise says."""
+
+    batch: BatchName | None = None
+    """Name of the batch that the job belongs to."""
+
+    @property
+    def parameters(self) -> DenoiseParameters:
+        """How the raw is to be denoised."""
+        return DenoiseParameters(**self.model_dump(include=set(DenoiseParameters.model_fields)))
+
+
+class DescribeParameters(BaseModel):
+    """A capture that a worker looks at: its camera, its noise, a thumbnail."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    capture: CaptureId
+    """Which capture."""
+
+
+class FinetuneParameters(BaseModel):
+    """How a model is to be adapted to a camera, from noisy captures alone."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    captures: Annotated[tuple[CaptureId, ...], Field(min_length=1, max_length=256)]
+    """Captures to learn from, by id; part of each is held out and judged on."""
+    name: NewModelName
+    """Name of the new model; a name that exists gets a new version."""
+    base: ModelName | None = None
+    """Model to begin with; none: the default."""
+    objective: Literal["auto", "neighbor2neighbor", "blind2unblind", "recorrupted", "noise2noise"] = "auto"
+    """Training method; auto: noise2noise where the captures hold frames of one static scene, else recorrupted."""
+    steps: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
+    """Training steps; none: as many as fit into `minutes`."""
+    minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10
+    """Time for training, where `steps` does not say."""
+    make_default: bool = True
+    """Whether a model that is better than its base becomes the default."""
+
+
+class ValidateParameters(BaseModel):
+    """How a model is to be measured."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    dataset: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,63}$")] = "mini"
+    """A folder of the server's datasets folder, or "mini", which comes with the service."""
+    model: ModelName | None = None
+    """Model to measure; none: the default."""
+
+
+JobParameters = DenoiseParameters | DescribeParameters | FinetuneParameters | ValidateParameters
 
 
 class FileSchema(BaseModel):
@@ -76,28 +142,58 @@ class JobSchema(BaseModel):
     """A job as its owner sees it."""
 
     id: str
+    kind: JobKind = "denoise"
+    batch: str | None = None
+    """What the client called the jobs that this one belongs to."""
     state: JobState
     stage: str
     """What is being done: "read", "denoise" …; empty before the start."""
     progress: Annotated[float, Field(ge=0, le=1)]
+    """Done share of the stage."""
+    figures: dict[str, Any] = {}
+    """Of the work in progress: `eta_s`, seconds that the stage still takes; a training's `step`, `steps`, `loss`."""
     attempt: int
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
-    parameters: DenoiseParameters
+    parameters: JobParameters
     model: str | None
-    """NAME@VERSION that was used; none before the start."""
-    input: FileSchema
+    """NAME@VERSION that was used, or made; none before the start."""
+    input: FileSchema | None
+    """The upload; none where the job works on what the server has."""
     result: FileSchema | None
+    files: dict[str, FileSchema] = {}
+    """What else there is to download, by name."""
     error: ErrorSchema | None
     report: dict[str, Any] | None
-    """What the denoiser found and did."""
+    """What was found and done."""
     links: dict[str, str]
 
     @property
     def finished(self) -> bool:
         """Whether nothing will change any more."""
         return self.state in FINISHED_STATES
+
+
+class JobListSchema(BaseModel):
+    """A page of jobs, newest first."""
+
+    jobs: list[JobSchema]
+    next_cursor: str | None
+    """`cursor` of the next page; none at the end."""
+
+
+class BatchSchema(BaseModel):
+    """Jobs that belong together."""
+
+    id: str
+    total: int
+    states: dict[JobState, int]
+    """How many jobs are in each state."""
+    progress: Annotated[float, Field(ge=0, le=1)]
+    finished: bool
+    """Whether all of them are."""
+    links: dict[str, str]
 
 
 class ProblemSchema(BaseModel):

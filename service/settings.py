@@ -51,7 +51,17 @@ class Settings(BaseSettings):
     max_wait_s: Annotated[float, Field(ge=0)] = 120
     """The most seconds that a request may ask to wait."""
     max_queued_jobs: Count = 1000
-    """Waiting jobs beyond which new ones are answered 503."""
+    """Jobs waiting in one queue beyond which new ones are answered 503."""
+    max_queued_jobs_per_tenant: Count = 1000
+    """Waiting jobs of one tenant beyond which its new ones are answered 429."""
+    max_tenant_bytes: Count | None = None
+    """What one tenant may have stored, in bytes, before its uploads are answered 429; unset: no limit."""
+    require_keys: bool = True
+    """Whether requests need an API key; `photosite serve` on a loopback address needs none."""
+    retention_days: Positive = 30
+    """Days that a finished job, its upload and its results are kept."""
+    idempotency_s: Annotated[int, Field(ge=1)] = 24 * 3600
+    """Seconds that an Idempotency-Key is remembered."""
 
     max_attempts: Count = 3
     """Times a job is started before it counts as failed."""
@@ -72,7 +82,9 @@ class Settings(BaseSettings):
     worker_concurrency: Count = 1
     """Jobs that a worker runs at a time."""
     job_time_limit_s: Count = 3600
-    """Seconds after which a running job's process is ended."""
+    """Seconds after which the process of a running denoising job is ended."""
+    long_job_time_limit_s: Count = 48 * 3600
+    """The same of a job that trains or measures."""
     soft_shutdown_s: Positive = 25
     """Seconds that a stopping worker gives its running jobs."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
@@ -113,6 +125,15 @@ class Settings(BaseSettings):
     @classmethod
     def _make_absolute(cls, folder: Path | None) -> Path | None:
         return folder.expanduser().absolute() if folder else None
+
+    @property
+    def datasets_dir(self) -> Path:
+        """Data sets that models can be measured on."""
+        return self.data_dir / "datasets"
+
+    def tenant_models_dir(self, tenant: str) -> Path:
+        """Where a tenant's fine-tuned models lie."""
+        return self.data_dir / "tenants" / tenant / "models"
 
     @property
     def blobs_dir(self) -> Path:

@@ -1,9 +1,10 @@
-"""Blobs: uploads and results, stored once by their content's SHA-256 and never changed.
+"""Blobs: uploads and results, stored once per tenant by their content's SHA-256 and never changed.
 
 In the flow: upload → **blob** → job → … → write_dng → **blob** → result.
 
-A blob is written aside, fsynced and renamed: it is there completely or not at all, also after a power cut. Which jobs
-refer to it says the job store; it is told of a blob *before* that appears, so that none is ever forgotten on the disk.
+Tenants do not share blobs: the time of an upload, or a quota, would tell one what another has. A blob is written aside,
+fsynced and renamed: it is there completely or not at all, also after a power cut. Who refers to it says the job store;
+it is told of a blob *before* that appears, so that none is ever forgotten on the disk.
 """
 
 import hashlib
@@ -21,11 +22,36 @@ from typing import NamedTuple, Protocol, Self
 from service.errors import ResultExpiredError, StorageUnavailableError
 
 
-class Blob(NamedTuple):
-    """What names a blob: its content's digest, and its size."""
+class BlobKey(NamedTuple):
+    """What names a blob: whose it is, and its content's digest.
 
+    >>> BlobKey.parse(str(BlobKey("studio", "0" * 64))).tenant
+    'studio'
+    """
+
+    tenant: str
     sha256: str
+
+    def __str__(self) -> str:
+        """TENANT/SHA256."""
+        return f"{self.tenant}/{self.sha256}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Undo `str`."""
+        tenant, _, sha256 = text.partition("/")
+        return cls(tenant, sha256)
+
+
+class Blob(NamedTuple):
+    """A blob that is kept: its name, and its size."""
+
+    key: BlobKey
     bytes: int
+
+
+Announce = Callable[[Blob], None]
+"""Told of a blob just before it appears."""
 
 
 class BlobWriter(Protocol):
@@ -51,33 +77,36 @@ class BlobWriter(Protocol):
 class BlobStore(Protocol):
     """Where blobs lie."""
 
-    def writer(self) -> BlobWriter:
-        """Begin a new blob."""
+    def writer(self, tenant: str) -> BlobWriter:
+        """Begin a new blob of a tenant's."""
 
     def scratch(self) -> AbstractContextManager[Path]:
         """A folder for files in the making, gone afterwards."""
 
-    def keep(self, path: Path) -> Blob:
-        """Make a file from a `scratch` folder a blob; it is moved, not copied, where that can be done."""
+    def keep(self, path: Path, tenant: str) -> Blob:
+        """Make a file from a `scratch` folder a tenant's blob; it is moved, not copied, where that can be done."""
 
-    def local_path(self, sha256: str) -> Path:
+    def local_path(self, key: BlobKey) -> Path:
         """A file with the blob's content, to be read only.
 
         Raises:
             ResultExpiredError: There is no such blob (any more).
         """
 
-    def remove(self, sha256: str, still_unused: Callable[[], bool]) -> None:
+    def remove(self, key: BlobKey, still_unused: Callable[[], bool]) -> None:
         """Delete a blob that nobody uses.
 
         Args:
-            sha256: Its digest; harmless if it is not there.
+            key: Its name; harmless if it is not there.
             still_unused: Asked once the blob is out of reach: whoever stores the same content meanwhile either
                 announced it before that, and it is put back, or stores it anew afterwards.
         """
 
     def check(self) -> None:
         """Raise StorageUnavailableError if blobs cannot be written."""
+
+    def remove_abandoned(self, older_than_s: float) -> int:
+        """Delete what was begun so long ago that its process must have died; returns how many there were."""
 
 
 @contextmanager
@@ -109,8 +138,9 @@ def _make_folder(folder: Path) -> None:
 class LocalBlobWriter:
     """Writes a file in `unfinished/`, hashing on the way."""
 
-    def __init__(self, root: Path, announce: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, tenant: str, announce: Announce) -> None:
         self._root = root
+        self._tenant = tenant
         self._announce = announce
         self._digest = hashlib.sha256()
         self.size = 0
@@ -139,11 +169,11 @@ class LocalBlobWriter:
 
     def commit(self) -> Blob:
         """Make it durable; afterwards it is there under its digest."""
-        blob = Blob(self._digest.hexdigest(), self.size)
-        self._announce(blob.sha256)
+        blob = Blob(BlobKey(self._tenant, self._digest.hexdigest()), self.size)
+        self._announce(blob)
         with _storage_errors():
             os.fsync(self._file.fileno())
-            _move(self.path, _blob_path(self._root, blob.sha256))
+            _move(self.path, _blob_path(self._root, blob.key))
         return blob
 
 
@@ -157,25 +187,25 @@ def _unfinished(root: Path) -> Path:
     return root / "unfinished"
 
 
-def _blob_path(root: Path, sha256: str) -> Path:
-    return root / "sha256" / sha256[:2] / sha256[2:4] / sha256
+def _blob_path(root: Path, key: BlobKey) -> Path:
+    return root / "tenants" / key.tenant / key.sha256[:2] / key.sha256[2:4] / key.sha256
 
 
 class LocalBlobStore:
-    """Blobs in a local folder, `sha256/ab/cd/abcd…`; those in the making in `unfinished/`.
+    """Blobs in a local folder, `tenants/NAME/ab/cd/abcd…`; those in the making in `unfinished/`.
 
     Args:
         root: The folder; made when first needed.
-        announce: Called with a blob's digest just before it appears.
+        announce: Told of a blob just before it appears.
     """
 
-    def __init__(self, root: Path, announce: Callable[[str], None]) -> None:
+    def __init__(self, root: Path, announce: Announce) -> None:
         self._root = root
         self._announce = announce
 
-    def writer(self) -> BlobWriter:
-        """Begin a new blob."""
-        return LocalBlobWriter(self._root, self._announce)
+    def writer(self, tenant: str) -> BlobWriter:
+        """Begin a new blob of a tenant's."""
+        return LocalBlobWriter(self._root, tenant, self._announce)
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -188,29 +218,30 @@ class LocalBlobStore:
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def keep(self, path: Path) -> Blob:
-        """Make a file from a `scratch` folder a blob, by moving it."""
+    def keep(self, path: Path, tenant: str) -> Blob:
+        """Make a file from a `scratch` folder a tenant's blob, by moving it."""
         with _storage_errors(), path.open("rb") as file:
-            blob = Blob(hashlib.file_digest(file, "sha256").hexdigest(), os.fstat(file.fileno()).st_size)
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+            blob = Blob(BlobKey(tenant, digest), os.fstat(file.fileno()).st_size)
             os.fsync(file.fileno())
-            self._announce(blob.sha256)
-            _move(path, _blob_path(self._root, blob.sha256))
+            self._announce(blob)
+            _move(path, _blob_path(self._root, blob.key))
         return blob
 
-    def local_path(self, sha256: str) -> Path:
+    def local_path(self, key: BlobKey) -> Path:
         """The blob's file, to be read only.
 
         Raises:
             ResultExpiredError: There is no such blob (any more).
         """
-        path = _blob_path(self._root, sha256)
+        path = _blob_path(self._root, key)
         if not path.is_file():
             raise ResultExpiredError("the file is not kept any more", detail=str(path))
         return path
 
-    def remove(self, sha256: str, still_unused: Callable[[], bool]) -> None:
+    def remove(self, key: BlobKey, still_unused: Callable[[], bool]) -> None:
         """Delete a blob that nobody uses: see `BlobStore.remove`."""
-        path, aside = _blob_path(self._root, sha256), _unfinished(self._root) / secrets.token_hex(16)
+        path, aside = _blob_path(self._root, key), _unfinished(self._root) / secrets.token_hex(16)
         with _storage_errors():
             if not path.is_file():
                 return
@@ -222,15 +253,11 @@ class LocalBlobStore:
 
     def check(self) -> None:
         """Raise StorageUnavailableError if blobs cannot be written."""
-        with self.writer() as writer:
+        with self.writer("") as writer:
             writer.write(b"\0")
 
     def remove_abandoned(self, older_than_s: float) -> int:
-        """Delete what was begun so long ago that its process must have died.
-
-        Returns:
-            How many there were.
-        """
+        """Delete what was begun so long ago that its process must have died; returns how many there were."""
         removed = 0
         with _storage_errors():
             for path in _unfinished(self._root).glob("*"):

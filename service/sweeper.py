@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from service.queue import TASK_NAMES
 
 if TYPE_CHECKING:
-    from service.jobs import Job, JobStore
+    from service.job_records import Job
+    from service.jobs import JobStore
     from service.queue import JobQueue
     from service.storage import BlobStore
 
@@ -20,8 +21,9 @@ logger = logging.getLogger(__name__)
 
 
 def sweep(jobs: JobStore, queue: JobQueue, blobs: BlobStore) -> None:
-    """Send jobs again whose worker died or whose message was lost; delete blobs that no job refers to."""
+    """Send jobs again whose worker died or whose message was lost; delete what is too old, and what nobody needs."""
     resend_jobs(jobs, queue)
+    forget_old_jobs(jobs)
     remove_loose_blobs(jobs, blobs)
 
 
@@ -32,18 +34,26 @@ def resend_jobs(jobs: JobStore, queue: JobQueue) -> list[Job]:
         Those jobs.
     """
     again = jobs.requeue_lapsed()
-    # Fewer messages than waiting jobs: some were lost. Otherwise old ones merely wait for their turn.
-    if sum(queue.count_messages(name) for name in TASK_NAMES) < jobs.count_queued() - len(again):
-        again += jobs.renew_messages()
+    for name in TASK_NAMES:
+        # Fewer messages than waiting jobs: some were lost. Otherwise old ones merely wait for their turn.
+        if queue.count_messages(name) < jobs.count_queued(name) - sum(job.queue == name for job in again):
+            again += jobs.renew_messages(name)
     for job in again:
         logger.warning("job %s: sent again after %d attempts", job.id, job.attempt)
         queue.publish_soon(job)
     return again
 
 
+def forget_old_jobs(jobs: JobStore) -> None:
+    """Erase jobs that finished longer ago than results are kept."""
+    forgotten = jobs.forget_old()
+    if forgotten:
+        logger.info("%d old jobs erased", len(forgotten))
+
+
 def remove_loose_blobs(jobs: JobStore, blobs: BlobStore) -> None:
-    """Delete blobs of jobs that failed or were cancelled, and of requests that never came to make their record."""
-    for sha256, since in jobs.loose_blobs().items():
-        if jobs.is_unused(sha256, since):
-            blobs.remove(sha256, partial(jobs.is_unused, sha256, since))
-        jobs.forget_loose(sha256)
+    """Delete blobs that nothing refers to any more, and those of requests that never came to make their record."""
+    for key, since in jobs.loose_blobs().items():
+        if jobs.is_unused(key, since):
+            blobs.remove(key, partial(jobs.is_unused, key, since))
+        jobs.forget_loose(key, since)

@@ -178,9 +178,9 @@ def set_default(folder: Path, name: str) -> None:
         raise ConfigError(f"models: {folder} cannot be written to: {error.strerror or error}") from error
 
 
-def default_registry(extra: Path | None = None) -> Registry:
-    """The models that ship with the package and, where given, those of an installation's own folder."""
-    return Registry([BUNDLED_MODELS] if extra is None else [BUNDLED_MODELS, extra])
+def default_registry(*folders: Path) -> Registry:
+    """The models that ship with the package, and those of an installation's own folders."""
+    return Registry([BUNDLED_MODELS, *folders])
 
 
 def _version_key(version: str) -> tuple[tuple[int, str], ...]:

@@ -229,7 +229,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(message)s")
     try:
-        return run(options, default_registry(options.registry))
+        return run(options, default_registry(*filter(None, [options.registry])))
     except PhotositeError as error:
         print(f"error: {error.message}", file=sys.stderr)
         return EXIT_USAGE

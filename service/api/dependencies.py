@@ -4,15 +4,20 @@ In the flow: create_app → **Services** → routes.
 """
 
 from dataclasses import dataclass
-from typing import Annotated, cast
+from typing import Annotated, NamedTuple, cast
 
 from fastapi import Depends, Request
+from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
+from service.admission import Admission
+from service.errors import AuthenticationError
+from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
 from service.settings import Settings
-from service.storage import LocalBlobStore
+from service.storage import BlobStore, LocalBlobStore
+from service.tenants import Tenants
 from service.worker.celery_app import make_celery_app
 from training.registry import Registry, default_registry
 
@@ -23,10 +28,15 @@ class Services:
 
     settings: Settings
     jobs: JobStore
-    blobs: LocalBlobStore
+    tenants: Tenants
+    admission: Admission
+    blobs: BlobStore
     queue: JobQueue
-    registry: Registry
     metrics: ApiMetrics
+
+    def registry(self, tenant: str) -> Registry:
+        """The models that a tenant sees: the package's, the operator's, and its own."""
+        return default_registry(self.settings.all_models_dir, self.settings.tenant_models_dir(tenant))
 
 
 def make_services(settings: Settings) -> Services:
@@ -35,9 +45,10 @@ def make_services(settings: Settings) -> Services:
     return Services(
         settings=settings,
         jobs=jobs,
+        tenants=Tenants(jobs.redis),
+        admission=Admission(jobs, settings),
         blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
         queue=JobQueue(make_celery_app(settings)),
-        registry=default_registry(settings.all_models_dir),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
     )
 
@@ -48,3 +59,38 @@ def get_services(request: Request) -> Services:
 
 
 ServicesDependency = Annotated[Services, Depends(get_services)]
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="API key", description="A key made by `photosite keys create`")
+
+
+def get_tenant(
+    services: ServicesDependency, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+) -> str:
+    """Who is asking, by the key in `Authorization: Bearer KEY`.
+
+    Raises:
+        AuthenticationError: There is no key where one is needed, or it is not known.
+    """
+    if credentials is not None:
+        return services.tenants.authenticate(credentials.credentials)
+    if services.settings.require_keys:
+        raise AuthenticationError("an API key is needed: send it as `Authorization: Bearer KEY`")
+    return LOCAL_TENANT
+
+
+TenantDependency = Annotated[str, Depends(get_tenant)]
+
+
+class Caller(NamedTuple):
+    """Who asks, and the parts that may answer."""
+
+    tenant: str
+    services: Services
+
+
+def get_caller(tenant: TenantDependency, services: ServicesDependency) -> Caller:
+    """Both in one, for routes with much else to ask for."""
+    return Caller(tenant, services)
+
+
+CallerDependency = Annotated[Caller, Depends(get_caller)]

@@ -16,8 +16,8 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import InvalidRequestError, ServiceError, status_of, status_of_code
-from service.jobs import Job
+from service.errors import AuthenticationError, InvalidRequestError, ServiceError, status_of, status_of_code
+from service.job_records import Job
 from service.schemas import ProblemSchema
 from training.errors import PhotositeError
 
@@ -47,6 +47,8 @@ def problem_of(error: PhotositeError) -> JSONResponse:
     """The answer to an error of ours."""
     retry_after_s = error.retry_after_s if isinstance(error, ServiceError) else None
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    if isinstance(error, AuthenticationError):
+        headers["WWW-Authenticate"] = "Bearer"
     return problem(status_of(error), error.code, error.message, headers=headers)
 
 

@@ -24,7 +24,7 @@ DOCS_POLICY = (  # FastAPI's documentation page loads its program from this addr
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
-_KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after"})
+_KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})
 _ERRORS = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 

@@ -47,7 +47,7 @@ class Upload:
 
 
 @asynccontextmanager
-async def receive_upload(request: Request, blobs: BlobStore, settings: Settings) -> AsyncIterator[Upload]:
+async def receive_upload(request: Request, tenant: str, blobs: BlobStore, settings: Settings) -> AsyncIterator[Upload]:
     """Receive a file, as the body itself or as the field `file` of a form.
 
     Whatever happens in the `with` block, without `commit` nothing stays on the disk.
@@ -58,7 +58,7 @@ async def receive_upload(request: Request, blobs: BlobStore, settings: Settings)
         UploadTimeoutError: Nothing came for too long.
     """
     _check_length(request, settings.max_upload_bytes)
-    writer = await run_in_threadpool(blobs.writer)
+    writer = await run_in_threadpool(blobs.writer, tenant)
     try:
         name = await _receive(request, writer, settings)
         yield Upload(name, writer)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-import shutil
 import socket
 import tempfile
 import warnings
@@ -44,7 +43,9 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     api.set_defaults(run=run_api)
 
     worker = subparsers.add_parser("worker", help="one worker, for deployments")
-    worker.add_argument("--queues", default="denoise", help="queues to work on, comma-separated (default: %(default)s)")
+    worker.add_argument(
+        "--queues", default="preview,denoise", help="queues to work on, comma-separated (default: %(default)s)"
+    )
     worker.set_defaults(run=run_worker)
 
 
@@ -84,6 +85,10 @@ def run_serve(arguments: argparse.Namespace) -> int:
 def run_api(arguments: argparse.Namespace) -> int:
     """Serve the HTTP interface in this process."""
     settings = _prepare()
+    from service.embedded import check_keyless  # noqa: PLC0415
+
+    if arguments.fd is None:
+        check_keyless(settings, arguments.host)
     import uvicorn  # noqa: PLC0415
 
     from service.api.app import create_app  # noqa: PLC0415
@@ -124,13 +129,12 @@ def run_worker(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _metrics_folder(configured: Path | None) -> Iterator[Path]:
-    """An empty folder for the metric files: the configured one, or one that is gone afterwards."""
+    """A folder for the metric files: the configured one, which workers may share, or one that is gone afterwards."""
     if configured is None:
         with tempfile.TemporaryDirectory(prefix="photosite-metrics-") as folder:
             yield Path(folder)
     else:
-        shutil.rmtree(configured, ignore_errors=True)
-        configured.mkdir(parents=True)
+        configured.mkdir(parents=True, exist_ok=True)
         yield configured
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from kombu import Queue
 
-from service.queue import TASK_NAMES
+from service.queue import PRIORITY_STEPS, TASK_NAMES
 
 if TYPE_CHECKING:
     from service.settings import Settings
@@ -39,6 +39,9 @@ def make_celery_app(settings: Settings) -> Celery:
         broker_transport_options={
             "global_keyprefix": "ps:broker:",
             "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "queue_order_strategy": "priority",
+            "priority_steps": PRIORITY_STEPS,
+            "sep": ":",  # of a queue's list and its priority, for whoever looks at the lists
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "socket_timeout": 30,

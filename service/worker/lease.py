@@ -21,12 +21,16 @@ from service.errors import BrokerUnavailableError, LeaseLostError
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+    from typing import Any
 
-    from service.jobs import Job, JobStore
+    from service.job_records import Job
+    from service.jobs import JobStore
     from service.settings import Settings
 
 PROGRESS_INTERVAL_S = 0.5
 """Every write is fsynced by Redis: progress is not written more often than this."""
+LEAST_PROGRESS = 0.02
+"""With less done, how long the rest takes cannot be told."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +50,8 @@ class Lease:
         self._settings = settings
         self._on_stall = on_stall
         self._stage, self._progress = job.stage, job.progress
-        self._advanced_at = self._written_at = time.monotonic()
+        self._figures: dict[str, Any] = {}
+        self._advanced_at = self._written_at = self._stage_began_at = time.monotonic()
         self._ended = threading.Event()
         self._lost = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"lease-{job.id}", daemon=True)
@@ -61,8 +66,13 @@ class Lease:
         self._ended.set()
         self._thread.join()
 
-    def advance(self, stage: str, progress: float) -> None:
-        """Say that the work goes on: called between tiles.
+    def advance(self, stage: str, progress: float, figures: dict[str, Any] | None = None) -> None:
+        """Say that the work goes on: called between tiles and training steps.
+
+        Args:
+            stage: What is being done.
+            progress: Done share of it.
+            figures: What else there is to tell; without an `eta_s` of its own, that is reckoned from the progress.
 
         Raises:
             LeaseLostError: The job was cancelled or given to another worker; stop.
@@ -71,7 +81,13 @@ class Lease:
             raise LeaseLostError(f"job {self.job.id} is no longer attempt {self.job.attempt}'s")
         now = time.monotonic()
         due = stage != self._stage or now - self._written_at >= PROGRESS_INTERVAL_S
+        if stage != self._stage:
+            self._stage_began_at = now
         self._stage, self._progress, self._advanced_at = stage, min(max(progress, 0.0), 1.0), now
+        self._figures = figures or {}
+        if "eta_s" not in self._figures and self._progress >= LEAST_PROGRESS:
+            eta_s = (now - self._stage_began_at) * (1 - self._progress) / self._progress
+            self._figures = {**self._figures, "eta_s": round(eta_s, 1)}
         try:
             if due:
                 self._renew()
@@ -82,7 +98,7 @@ class Lease:
 
     def _renew(self) -> None:
         self._written_at = time.monotonic()
-        self._jobs.renew(self.job, self._stage, self._progress)
+        self._jobs.renew(self.job, self._stage, self._progress, self._figures)
 
     def _watch(self) -> None:
         while not self._ended.wait(self._settings.lease_renewal_s):

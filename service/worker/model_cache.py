@@ -13,9 +13,11 @@ from training.engines import load_engine
 from training.registry import default_registry
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from service.settings import Settings
     from training.engines.base import Engine
-    from training.registry import ModelRef
+    from training.registry import ModelRef, Registry
 
 logger = logging.getLogger(__name__)
 
@@ -25,24 +27,27 @@ class ModelCache:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._registry = default_registry(settings.all_models_dir)
-        self._engines: OrderedDict[tuple[str, str], Engine] = OrderedDict()
+        self._engines: OrderedDict[Path, Engine] = OrderedDict()
 
-    def get(self, name: str | None) -> tuple[ModelRef, Engine]:
+    def registry(self, tenant: str) -> Registry:
+        """The models that a tenant sees."""
+        return default_registry(self._settings.all_models_dir, self._settings.tenant_models_dir(tenant))
+
+    def get(self, name: str | None, tenant: str) -> tuple[ModelRef, Engine]:
         """The engine of a model; which version "the default" or a bare name means is looked up anew each time.
 
         Args:
             name: NAME, NAME@VERSION, or None for the default.
+            tenant: Who asks: its own models are looked up, too.
 
         Raises:
             ModelError: There is no such model, or it cannot be loaded.
         """
-        ref = self._registry.resolve(name)
-        key = (ref.name, ref.version)
-        if key not in self._engines:
-            logger.info("loading model %s@%s", *key)
-            self._engines[key] = load_engine(ref, self._settings.device)
-        self._engines.move_to_end(key)
+        ref = self.registry(tenant).resolve(name)
+        if ref.path not in self._engines:
+            logger.info("loading model %s", ref)
+            self._engines[ref.path] = load_engine(ref, self._settings.device)
+        self._engines.move_to_end(ref.path)
         while len(self._engines) > self._settings.cached_models:
             self._engines.popitem(last=False)
-        return ref, self._engines[key]
+        return ref, self._engines[ref.path]

@@ -1,6 +1,6 @@
-"""What a worker does with a job, step by step.
+"""What a worker does with a job of any kind: claim it, work on it under a lease, settle how it ended.
 
-In the flow: queue → **claim → fetch → denoise → store → publish** → result.
+In the flow: queue → **claim → work → settle** → result. The work itself: `denoising.py` and its neighbours.
 """
 
 from __future__ import annotations
@@ -8,24 +8,25 @@ from __future__ import annotations
 import logging
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from service.errors import BrokerUnavailableError, LeaseLostError
-from service.schemas import FileSchema, parse_noise
+from service.worker.denoising import denoise_job
 from service.worker.lease import Lease
-from training.denoise import DenoiseOptions, denoise_file
 from training.errors import PhotositeError
-from training.noise import NoiseModel
 
 if TYPE_CHECKING:
-    from service.jobs import Job, JobStore
+    from collections.abc import Callable
+
+    from service.job_records import Job
+    from service.jobs import JobStore
     from service.monitoring import WorkerMetrics
-    from service.schemas import DenoiseParameters
+    from service.schemas import JobKind
     from service.settings import Settings
     from service.storage import BlobStore
+    from service.worker.turns import DeviceTurns
     from training.engines.base import Engine
-    from training.registry import ModelRef
+    from training.registry import ModelRef, Registry
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +34,11 @@ logger = logging.getLogger(__name__)
 class Models(Protocol):
     """Where engines come from."""
 
-    def get(self, name: str | None) -> tuple[ModelRef, Engine]:
-        """The engine of NAME, NAME@VERSION, or None for the default."""
+    def registry(self, tenant: str) -> Registry:
+        """The models that a tenant sees."""
+
+    def get(self, name: str | None, tenant: str) -> tuple[ModelRef, Engine]:
+        """The engine of NAME, NAME@VERSION, or None for the default, among the models that a tenant sees."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,6 +50,11 @@ class Workshop:
     blobs: BlobStore
     models: Models
     metrics: WorkerMetrics
+    turns: DeviceTurns
+
+
+WORK_BY_KIND: dict[JobKind, Callable[[Job, Workshop, Lease], Job]] = {"denoise": denoise_job}
+"""From a claimed job to its published result; each raises PhotositeError, or LeaseLostError if the job is not ours."""
 
 
 def run_job(job_id: str, workshop: Workshop) -> None:
@@ -68,7 +77,7 @@ def _attempt(job: Job, workshop: Workshop) -> str:
     """One attempt; returns the state that the job is in afterwards."""
     try:
         with Lease(workshop.jobs, job, workshop.settings) as lease:
-            return denoise_job(job, workshop, lease).state
+            return WORK_BY_KIND[job.kind](job, workshop, lease).state
     except LeaseLostError:
         raise
     except PhotositeError as error:
@@ -84,45 +93,3 @@ def _settle(job: Job, workshop: Workshop, error: PhotositeError) -> str:
         return "abandoned"  # its state cannot be written now; its lease lapses and the sweep takes it up
     settle = workshop.jobs.release if error.retryable else workshop.jobs.fail
     return settle(job, error).state
-
-
-def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
-    """From the uploaded blob to the published result.
-
-    Raises:
-        PhotositeError: Whatever is at fault: the file, the model, the storage; LeaseLostError if the job is not ours.
-    """
-    lease.advance("load", 0)
-    upload = workshop.blobs.local_path(job.input.sha256)
-    ref, engine = workshop.models.get(job.parameters.model)
-    options = denoise_options(job.parameters)
-    with workshop.blobs.scratch() as folder:
-        report = denoise_file(upload, folder / "result.dng", engine=engine, options=options, progress=lease.advance)
-        lease.advance("store", 0)
-        blob = workshop.blobs.keep(folder / "result.dng")
-    return workshop.jobs.succeed(
-        job,
-        result=FileSchema(name=result_name(job.input.name), bytes=blob.bytes, sha256=blob.sha256),
-        model=f"{ref.name}@{ref.version}",
-        report=report.to_json(),
-    )
-
-
-def denoise_options(parameters: DenoiseParameters) -> DenoiseOptions:
-    """The library's options for a request's parameters."""
-    noise = None
-    if parameters.noise is not None:
-        shot_noise, read_noise = parse_noise(parameters.noise)
-        noise = NoiseModel.uniform(shot_noise=shot_noise, read_noise=read_noise)
-    return DenoiseOptions(
-        strength=parameters.strength, noise=noise, precision=parameters.precision, force=parameters.force
-    )
-
-
-def result_name(input_name: str) -> str:
-    """What the result is called.
-
-    >>> result_name("IMG_0001.DNG")
-    'IMG_0001-denoised.dng'
-    """
-    return f"{Path(input_name).stem}-denoised.dng"

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from service import monitoring, tether
+from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
-from service.queue import TASK_NAMES
+from service.queue import LONG_QUEUES, TASK_NAMES
 from service.storage import LocalBlobStore
 from service.worker.celery_app import make_celery_app
 from training.errors import ModelError
@@ -40,7 +41,7 @@ class WorkerProcess:
         """Get ready to work: import torch and load the default model, so that the first job need not wait for it."""
         tether.die_with_parent(signal.SIGKILL)
         try:
-            self.workshop.models.get(None)
+            self.workshop.models.get(None, LOCAL_TENANT)
         except ModelError as error:
             logger.warning("no default model yet: %s", error.message)
 
@@ -55,8 +56,8 @@ class WorkerProcess:
             self._workshop = make_workshop(self._settings)
         return self._workshop
 
-    def denoise(self, job_id: str) -> None:
-        """Do a denoising job."""
+    def work(self, job_id: str) -> None:
+        """Do a job of any kind."""
         from service.worker.pipeline import run_job  # noqa: PLC0415  (imports torch: only after the fork)
 
         run_job(job_id, self.workshop)
@@ -66,6 +67,7 @@ def make_workshop(settings: Settings) -> Workshop:
     """Connect to what jobs need."""
     from service.worker.model_cache import ModelCache  # noqa: PLC0415  (imports torch: only after the fork)
     from service.worker.pipeline import Workshop  # noqa: PLC0415
+    from service.worker.turns import DeviceTurns  # noqa: PLC0415
 
     jobs = JobStore(connect_redis(settings), settings)
     return Workshop(
@@ -74,6 +76,7 @@ def make_workshop(settings: Settings) -> Workshop:
         blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
         models=ModelCache(settings),
         metrics=monitoring.WorkerMetrics(),
+        turns=DeviceTurns(settings.data_dir / "turns"),
     )
 
 
@@ -81,7 +84,9 @@ def make_worker_app(settings: Settings) -> Celery:
     """The Celery app with its tasks, for a worker."""
     app = make_celery_app(settings)
     process = WorkerProcess(settings)
-    app.task(name=TASK_NAMES["denoise"])(process.denoise)
+    for queue, name in TASK_NAMES.items():
+        limit_s = settings.long_job_time_limit_s if queue in LONG_QUEUES else settings.job_time_limit_s
+        app.task(name=name, time_limit=limit_s)(process.work)
     worker_process_init.connect(process.start, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)
     return app

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from service.admission import Admission
 from service.errors import (
     BrokerUnavailableError,
     JobConflictError,
@@ -16,7 +17,8 @@ from service.errors import (
     QueueFullError,
     StorageUnavailableError,
 )
-from service.jobs import Job, JobStore, connect_redis, new_job_id
+from service.job_records import LOCAL_TENANT, Job, new_job_id
+from service.jobs import JobStore, connect_redis
 from service.queue import JobQueue
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
@@ -178,7 +180,7 @@ def test_a_queued_or_running_job_can_be_cancelled_once_and_for_all(jobs: JobStor
         assert jobs.claim(job.id) is None
     with pytest.raises(LeaseLostError):
         succeed(jobs, running)
-    assert (jobs.count_queued(), jobs.count_running()) == (0, 0)
+    assert (jobs.count_queued("denoise"), jobs.count_running()) == (0, 0)
 
 
 def test_a_finished_job_cannot_be_cancelled(jobs: JobStore) -> None:
@@ -189,14 +191,17 @@ def test_a_finished_job_cannot_be_cancelled(jobs: JobStore) -> None:
     assert jobs.get(job.id).state == "succeeded"
 
 
-def test_a_full_queue_is_refused(jobs: JobStore) -> None:
+def test_a_full_queue_is_refused(settings: Settings, jobs: JobStore) -> None:
+    admission = Admission(jobs, settings)
     for _ in range(3):
-        jobs.check_capacity()
+        admission.check_job(LOCAL_TENANT, "denoise")
         make_job(jobs)
-    with pytest.raises(QueueFullError):
-        jobs.check_capacity()
+    with pytest.raises(QueueFullError) as refused:
+        admission.check_job("another", "denoise")
+    assert refused.value.retry_after_s == 10, "nothing is known of the pace yet"
+    admission.check_job(LOCAL_TENANT, "finetune")
     claim(jobs, make_job(jobs))
-    assert (jobs.count_queued(), jobs.count_running()) == (3, 1)
+    assert (jobs.count_queued("denoise"), jobs.count_running()) == (3, 1)
 
 
 def test_a_published_job_is_one_message(jobs: JobStore, queue: JobQueue) -> None:
@@ -239,14 +244,14 @@ def test_two_sweeps_at_the_same_time_send_one_message(settings: Settings, jobs: 
 
 def store_blob(blobs: LocalBlobStore, data: bytes) -> str:
     """Store a blob; gives its digest."""
-    with blobs.writer() as writer:
+    with blobs.writer(LOCAL_TENANT) as writer:
         writer.write(data)
-        return writer.commit().sha256
+        return writer.commit().key.sha256
 
 
 def is_kept(blobs: LocalBlobStore, sha256: str) -> bool:
     """Whether a blob is there."""
-    return (blobs._root / "sha256" / sha256[:2] / sha256[2:4] / sha256).exists()
+    return (blobs._root / "tenants" / LOCAL_TENANT / sha256[:2] / sha256[2:4] / sha256).exists()
 
 
 def test_a_failed_or_cancelled_jobs_upload_is_deleted_unless_another_needs_it(jobs: JobStore, tmp_path: Path) -> None:
@@ -273,7 +278,7 @@ def test_a_server_that_is_away_is_said_so_within_seconds(tmp_path: Path) -> None
     started = time.monotonic()
     for ask in (
         lambda: jobs.get(job.id),
-        jobs.count_queued,
+        lambda: jobs.count_queued("denoise"),
         lambda: jobs.create(job),
         lambda: queue.publish(job),
         lambda: queue.count_messages("denoise"),

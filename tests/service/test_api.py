@@ -10,11 +10,11 @@ import httpx
 import pytest
 
 from service.api.app import create_app
+from service.api.preferences import Preference, parse_prefer
+from service.api.results import matches_etag
 from service.api.routes import jobs
-from service.api.routes.denoise import Preference, parse_prefer
-from service.api.routes.jobs import matches_etag
 from service.errors import BrokerUnavailableError
-from service.jobs import Job
+from service.job_records import Job
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
 
@@ -28,7 +28,9 @@ JOB_ID = "0" * 32
 
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
-    return Settings(data_dir=tmp_path, redis_url=f"unix://{tmp_path}/nobody.sock", max_upload_bytes=1000)
+    return Settings(
+        data_dir=tmp_path, redis_url=f"unix://{tmp_path}/nobody.sock", max_upload_bytes=1000, require_keys=False
+    )
 
 
 @pytest.fixture
@@ -60,15 +62,17 @@ def test_an_event_stream_outlives_an_outage_of_redis(app: FastAPI, monkeypatch: 
     parameters = DenoiseParameters()
     file = FileSchema(name="in.dng", bytes=1, sha256="0" * 64)
     running = Job(id=JOB_ID, state="running", parameters=parameters, input=file)
-    answers = iter([running, BrokerUnavailableError("gone"), running.model_copy(update={"state": "cancelled"})])
+    answers = iter(
+        [running, BrokerUnavailableError("gone"), running.model_copy(update={"state": "cancelled", "revision": 1})]
+    )
 
-    def get(_job_id: str) -> Job:
+    def get(_tenant: str, _job_id: str) -> Job:
         answer = next(answers)
         if isinstance(answer, Job):
             return answer
         raise answer
 
-    monkeypatch.setattr(app.state.services.jobs, "get", get)
+    monkeypatch.setattr(app.state.services.jobs, "get_owned", get)
     monkeypatch.setattr(jobs, "EVENT_POLL_S", 0)
     text = ask(app, "GET", f"/jobs/{JOB_ID}/events").text
     states = [json.loads(line[6:])["state"] for line in text.splitlines() if line.startswith("data: ")]
@@ -211,7 +215,7 @@ def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:
     from service.storage import LocalBlobStore
 
     settings = Settings(data_dir=tmp_path, upload_idle_timeout_s=0.05)
-    blobs = LocalBlobStore(tmp_path, lambda _sha256: None)
+    blobs = LocalBlobStore(tmp_path, lambda _blob: None)
     messages = [{"type": "http.request", "body": b"II*\0", "more_body": True}]
 
     async def receive() -> Any:
@@ -219,7 +223,7 @@ def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:
 
     async def upload() -> None:
         request = Request({"type": "http", "headers": [], "method": "POST"}, receive)
-        async with receive_upload(request, blobs, settings):
+        async with receive_upload(request, "local", blobs, settings):
             pytest.fail("an upload that never ended was taken")
 
     with pytest.raises(UploadTimeoutError):

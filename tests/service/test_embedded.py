@@ -15,8 +15,9 @@ from service import embedded
 from service.embedded import (
     Part,
     Supervisor,
-    check_loopback,
+    check_keyless,
     find_redis_server,
+    is_loopback,
     listen,
     lock_folder,
     private_folder,
@@ -103,15 +104,18 @@ def test_a_server_that_ends_again_and_again_on_a_full_disk_is_explained(
         supervisor._keep_alive()
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1.2.3"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1.2.3", "::1"])
 def test_loopback_needs_no_keys(host: str) -> None:
-    check_loopback(host)
+    assert is_loopback(host)
+    check_keyless(Settings(require_keys=False), host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "192.0.2.1", "::"])  # noqa: S104  (the point is that it is refused)
-def test_an_address_that_others_reach_is_refused(host: str) -> None:
-    with pytest.raises(ConfigError, match="--host"):
-        check_loopback(host)
+def test_an_address_that_others_reach_needs_keys(host: str) -> None:
+    assert not is_loopback(host)
+    check_keyless(Settings(require_keys=True), host)
+    with pytest.raises(ConfigError, match="PHOTOSITE_REQUIRE_KEYS"):
+        check_keyless(Settings(require_keys=False), host)
 
 
 def test_a_data_folder_serves_one_at_a_time(tmp_path: Path) -> None:

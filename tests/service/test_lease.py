@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from service.errors import BrokerUnavailableError, LeaseLostError
-from service.jobs import Job, JobStore
+from service.job_records import Job
+from service.jobs import JobStore
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
 from service.worker.lease import Lease
@@ -25,7 +26,7 @@ class RecordedJobs(JobStore):
         self.renewals: list[tuple[str, float]] = []
         self.error: Exception | None = None
 
-    def renew(self, job: Job, stage: str, progress: float) -> Job:
+    def renew(self, job: Job, stage: str, progress: float, figures: dict[str, Any] | None = None) -> Job:  # noqa: ARG002
         """Note it."""
         if self.error:
             raise self.error

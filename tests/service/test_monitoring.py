@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WORKER = """
-from service.jobs import Job
+from service.job_records import Job
 from service.monitoring import WorkerMetrics
 from service.schemas import DenoiseParameters, FileSchema
 job = Job(id="0" * 32, attempt=2, published_at=1, started_at=4, parameters=DenoiseParameters(),
@@ -33,9 +33,9 @@ class TwoQueued(JobStore):
     def __init__(self) -> None:
         pass
 
-    def count_queued(self) -> int:
-        """Two."""
-        return 2
+    def count_queued(self, queue: str) -> int:
+        """Two, both to be denoised."""
+        return 2 if queue == "denoise" else 0
 
     def count_running(self) -> int:
         """One."""
@@ -56,7 +56,8 @@ def samples(text: bytes) -> dict[str, float]:
 
 def test_the_queue_is_asked_when_prometheus_asks() -> None:
     found = samples(ApiMetrics(TwoQueued(), None).render())
-    assert found["photosite_queue_depth"] == 2
+    assert found["photosite_queue_depth,queue=denoise"] == 2
+    assert found["photosite_queue_depth,queue=finetune"] == 0
     assert found["photosite_jobs_running"] == 1
 
 

@@ -20,7 +20,7 @@ from service.cli import main
 from service.client import PhotositeClient
 from service.commands import remote
 from service.commands.remote import request_parameters
-from service.worker.pipeline import denoise_options
+from service.worker.denoising import denoise_options
 from training.denoise import DenoiseOptions
 from training.noise import NoiseModel
 

@@ -4,24 +4,25 @@ In the flow: **receive → check → keep → record → publish → wait → an
 """
 
 import asyncio
-import re
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, cast
 
-from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
-from service.api.dependencies import Services, ServicesDependency
+from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
-from service.api.routes.jobs import RETRY_AFTER_S, answer_with_result, read_job
+from service.api.preferences import Preference, PreferHeader, parse_prefer
+from service.api.results import answer_with_result, read_job, show_accepted
+from service.api.submission import IdempotencyHeader, accept
 from service.api.uploads import Upload, receive_upload
 from service.errors import BrokerUnavailableError, InvalidRequestError
-from service.jobs import Job, new_job_id
-from service.schemas import DenoiseParameters, FileSchema, JobSchema
-from service.settings import Settings
+from service.job_records import Job, new_job_id
+from service.queue import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
+from service.schemas import DenoiseParameters, DenoiseQuery, FileSchema, JobSchema
 from training.errors import AlreadyDenoisedError, ModelError, PhotositeError
 from training.raw.dng import read_metadata
 
@@ -48,14 +49,6 @@ _REQUEST_BODY = {
 router = APIRouter(tags=["denoise"])
 
 
-class Preference(NamedTuple):
-    """How long a client wants to wait (RFC 7240)."""
-
-    wait_s: float
-    applied: str
-    """What the answer's Preference-Applied says; empty for no preference."""
-
-
 @router.post(
     "/denoise",
     response_class=FileResponse,
@@ -63,23 +56,29 @@ class Preference(NamedTuple):
     responses={
         200: {"description": "The denoised DNG", "content": {"image/x-adobe-dng": _BINARY}},
         202: {"description": "Accepted; the job goes on", "model": JobSchema},
-        **declare_problems(408, 409, 413, 415, 422, 503),
+        **declare_problems(401, 408, 409, 413, 415, 422, 429, 503),
     },
 )
 async def denoise(
     request: Request,
-    parameters: Annotated[DenoiseParameters, Query()],
-    services: ServicesDependency,
-    prefer: Annotated[str, Header(description="`wait=SECONDS` or `respond-async` (RFC 7240)")] = "",
+    query: Annotated[DenoiseQuery, Query()],
+    caller: CallerDependency,
+    prefer: PreferHeader = "",
+    idempotency_key: IdempotencyHeader = None,
 ) -> Response:
     """Denoise one raw file.
 
     Send it as the field `file` of a form, or as the body itself. The answer is the denoised DNG if it is done within
     the time of `Prefer: wait=SECONDS`, else 202 with the job's address in `Location`.
     """
+    services = caller.services
     preference = parse_prefer(prefer, services.settings)
+    priority = _priority(preference, query.batch)
+    begun = Job(
+        id=new_job_id(), tenant=caller.tenant, batch=query.batch, priority=priority, parameters=query.parameters
+    )
     try:
-        job = await _accept(request, parameters, services)
+        job = await _accept(request, begun, services, idempotency_key)
     except PhotositeError as error:
         services.metrics.rejected.labels(error.code).inc()
         raise
@@ -90,33 +89,51 @@ async def denoise(
     return response
 
 
-async def _accept(request: Request, parameters: DenoiseParameters, services: Services) -> Job:
+def _priority(preference: Preference, batch: str | None) -> int:
+    """Who waits for an answer comes first, who hands in many last."""
+    if batch is not None:
+        return PRIORITY_BATCH
+    return PRIORITY_INTERACTIVE if preference.wait_s else PRIORITY_NORMAL
+
+
+async def _accept(request: Request, begun: Job, services: Services, idempotency_key: str | None) -> Job:
     """Everything up to the point from which the job is ours to do, whatever happens."""
-    await run_in_threadpool(services.jobs.check_capacity)  # also asks Redis before a single byte is stored
-    async with receive_upload(request, services.blobs, services.settings) as upload:
-        await run_in_threadpool(_check, upload, parameters, services)
+    # Both also ask Redis, before a single byte is stored.
+    await run_in_threadpool(services.admission.check_job, begun.tenant, begun.queue)
+    await run_in_threadpool(services.admission.check_storage, begun.tenant)
+    async with receive_upload(request, begun.tenant, services.blobs, services.settings) as upload:
+        await run_in_threadpool(_check, upload, begun, services)
         blob = await run_in_threadpool(upload.writer.commit)
     services.metrics.upload_bytes.observe(blob.bytes)
-    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.sha256)
-    job = await run_in_threadpool(services.jobs.create, Job(id=new_job_id(), parameters=parameters, input=kept))
-    await run_in_threadpool(services.queue.publish_soon, job)
-    return job
+    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
+    return await run_in_threadpool(accept, begun.model_copy(update={"input": kept}), services, idempotency_key)
 
 
-def _check(upload: Upload, parameters: DenoiseParameters, services: Services) -> None:
+def _check(upload: Upload, begun: Job, services: Services) -> None:
     """Refuse what is certain to fail, before it is kept.
 
     Raises:
         RawError: The file is at fault.
         InvalidRequestError: There is no such model.
     """
+    parameters = cast("DenoiseParameters", begun.parameters)
     check_raw(upload.writer.path, force=parameters.force)
+    check_model(parameters.model, "query.model", begun.tenant, services)
+
+
+def check_model(name: str | None, where: str, tenant: str, services: Services) -> None:
+    """Refuse a model that the tenant does not see.
+
+    Raises:
+        InvalidRequestError: There is no such model.
+        ModelError: There is no default.
+    """
     try:
-        services.registry.resolve(parameters.model)
+        services.registry(tenant).resolve(name)
     except ModelError as error:
-        if parameters.model is None:
+        if name is None:
             raise
-        raise InvalidRequestError(f"query.model: {error.message}") from error
+        raise InvalidRequestError(f"{where}: {error.message}") from error
 
 
 def check_raw(path: Path, *, force: bool) -> None:
@@ -137,30 +154,7 @@ async def wait_until_finished(job: Job, services: Services, wait_s: float) -> Jo
         await asyncio.sleep(min(poll_s, left_s))
         poll_s = min(poll_s * 1.5, LAST_POLL_S)
         with suppress(BrokerUnavailableError):  # the job is accepted and will be done: no reason to say otherwise
-            current = await read_job(job.id, services)
+            current = await read_job(job.id, job.tenant, services)
             if current.finished:
                 return current
     return None
-
-
-def show_accepted(job: Job) -> Response:
-    """202: the job goes on."""
-    headers = {"Location": f"/jobs/{job.id}", "Retry-After": str(RETRY_AFTER_S), "X-Photosite-Job": job.id}
-    return JSONResponse(job.to_schema().model_dump(mode="json"), status_code=202, headers=headers)
-
-
-def parse_prefer(header: str, settings: Settings) -> Preference:
-    """Read `Prefer`: preferences that make no sense are ignored, as RFC 7240 wants it.
-
-    Args:
-        header: The header's value, empty for none.
-        settings: Default and largest waiting time.
-    """
-    tokens = [token.strip().lower() for token in header.split(",")]
-    if "respond-async" in tokens:
-        return Preference(0, "respond-async")
-    waits = [match[1] for token in tokens if (match := re.fullmatch(r'wait\s*=\s*"?(\d{1,9})"?', token))]
-    if not waits:
-        return Preference(settings.default_wait_s, "")
-    wait_s = min(float(waits[0]), settings.max_wait_s)
-    return Preference(wait_s, f"wait={wait_s:g}")

@@ -5,65 +5,111 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Request, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
-from service.api.dependencies import Services, ServicesDependency
-from service.api.errors import declare_problems, problem_of_failed
-from service.errors import BrokerUnavailableError, JobConflictError, ResultNotReadyError
-from service.jobs import Job
-from service.schemas import JobSchema
+from service.api.dependencies import Services, ServicesDependency, TenantDependency
+from service.api.errors import declare_problems
+from service.api.results import DNG_MEDIA_TYPE, answer_with_result, read_job
+from service.errors import BrokerUnavailableError
+from service.job_records import Job
+from service.schemas import BatchName, JobKind, JobListSchema, JobSchema, JobState
 
-RETRY_AFTER_S = 1
-DNG_MEDIA_TYPE = "image/x-adobe-dng"
 EVENT_POLL_S = 0.25
 EVENT_PING_S = 15
+MAX_PAGE = 200
 
 JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
-async def read_job(job_id: str, services: Services) -> Job:
-    """A job's record.
+@router.get("", responses=declare_problems(401, 422, 503))
+async def list_jobs(
+    *,
+    services: ServicesDependency,
+    tenant: TenantDependency,
+    state: Annotated[list[JobState] | None, Query(description="Only jobs in one of these states")] = None,
+    kind: Annotated[list[JobKind] | None, Query(description="Only jobs of one of these kinds")] = None,
+    batch: Annotated[BatchName | None, Query(description="Only jobs of this batch")] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> JobListSchema:
+    """Jobs, newest first, a page at a time."""
 
-    Raises:
-        JobNotFoundError: There is none.
-    """
-    return await run_in_threadpool(services.jobs.get, job_id)
+    def keep(job: Job) -> bool:
+        return (not state or job.state in state) and (not kind or job.kind in kind)
+
+    page = await run_in_threadpool(services.jobs.page, tenant, batch=batch, cursor=cursor, limit=limit, keep=keep)
+    return JobListSchema(jobs=[job.to_schema() for job in page.jobs], next_cursor=page.cursor)
 
 
-@router.get("/{job_id}", responses=declare_problems(404, 422, 503))
-async def show_job(job_id: JobId, services: ServicesDependency) -> JobSchema:
+@router.get("/{job_id}", responses=declare_problems(401, 404, 422, 503))
+async def show_job(job_id: JobId, services: ServicesDependency, tenant: TenantDependency) -> JobSchema:
     """State and progress of a job."""
-    return (await read_job(job_id, services)).to_schema()
+    return (await read_job(job_id, tenant, services)).to_schema()
 
 
-@router.delete("/{job_id}", responses=declare_problems(404, 409, 422, 503))
-async def cancel_job(job_id: JobId, services: ServicesDependency) -> JobSchema:
-    """Cancel a job; if it is being worked on, that stops at the next tile."""
-    return (await run_in_threadpool(services.jobs.cancel, job_id)).to_schema()
+@router.delete("/{job_id}", responses=declare_problems(401, 404, 409, 422, 503))
+async def cancel_job(
+    job_id: JobId,
+    services: ServicesDependency,
+    tenant: TenantDependency,
+    erase: Annotated[bool, Query(description="Also erase the job and its files; done where it has ended")] = False,
+) -> JobSchema:
+    """Cancel a job; if it is being worked on, that stops at the next tile or training step."""
+    job = await read_job(job_id, tenant, services)
+    if not (erase and job.finished):
+        job = await run_in_threadpool(services.jobs.cancel, job_id)
+    if erase:
+        await run_in_threadpool(services.jobs.forget, job_id)
+    return job.to_schema()
 
 
 @router.get(
     "/{job_id}/result",
     response_class=FileResponse,
     responses={
-        200: {"description": "The denoised DNG", "content": {DNG_MEDIA_TYPE: {}}},
+        200: {
+            "description": "The denoised DNG, or the report of a job that makes one",
+            "content": {DNG_MEDIA_TYPE: {}},
+        },
         206: {"description": "A part of it"},
         304: {"description": "The client has it already"},
-        **declare_problems(404, 408, 409, 413, 415, 416, 422, 503),
+        **declare_problems(401, 404, 408, 409, 413, 415, 416, 422, 503),
     },
 )
 async def show_result(
     job_id: JobId,
     request: Request,
     services: ServicesDependency,
+    tenant: TenantDependency,
     if_none_match: Annotated[str, Header()] = "",  # noqa: ARG001  (declared for the documentation; read below)
 ) -> Response:
-    """The denoised file; 409 while the job is not finished, the job's own error if it failed."""
-    return await answer_with_result(await read_job(job_id, services), request, services)
+    """What the job has made; 409 while it is not finished, the job's own error if it failed."""
+    return await answer_with_result(await read_job(job_id, tenant, services), request, services)
+
+
+@router.get(
+    "/{job_id}/files/{name}",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "One of the job's other files", "content": {"application/octet-stream": {}}},
+        206: {"description": "A part of it"},
+        304: {"description": "The client has it already"},
+        **declare_problems(401, 404, 408, 409, 413, 415, 416, 422, 503),
+    },
+)
+async def show_file(
+    job_id: JobId,
+    name: Annotated[str, Path(pattern=r"^[\w.-]{1,100}$")],
+    request: Request,
+    services: ServicesDependency,
+    tenant: TenantDependency,
+) -> Response:
+    """Another file that the job has made, by its name among `files`: a report to read, a benchmark's submission."""
+    return await answer_with_result(await read_job(job_id, tenant, services), request, services, name)
 
 
 @router.get(
@@ -71,26 +117,36 @@ async def show_result(
     response_class=StreamingResponse,
     responses={
         200: {"description": "Server-sent events `job`", "content": {"text/event-stream": {}}},
-        **declare_problems(404, 422, 503),
+        204: {"description": "The client has seen the job's end: nothing more will come"},
+        **declare_problems(401, 404, 422, 503),
     },
 )
-async def stream_events(job_id: JobId, services: ServicesDependency) -> StreamingResponse:
+async def stream_events(
+    job_id: JobId,
+    services: ServicesDependency,
+    tenant: TenantDependency,
+    last_event_id: Annotated[str, Header(description="The last event's id, when a stream broke off")] = "",
+) -> Response:
     """A job's state whenever it changes, until it is finished."""
-    job = await read_job(job_id, services)
+    job = await read_job(job_id, tenant, services)
+    seen = last_event_id == str(job.revision)
+    if seen and job.finished:
+        return Response(status_code=204)  # an EventSource would ask again for ever
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(job, services), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(job, services, seen=seen), media_type="text/event-stream", headers=headers)
 
 
-async def _events(job: Job, services: Services) -> AsyncIterator[str]:
+async def _events(job: Job, services: Services, *, seen: bool) -> AsyncIterator[str]:
     silent_s = 0.0
-    yield _event(job)
+    if not seen:
+        yield _event(job)
     while not job.finished:
         await asyncio.sleep(EVENT_POLL_S)
         silent_s += EVENT_POLL_S
         current = job
         with suppress(BrokerUnavailableError):  # the answer has begun: it can only go on once Redis is back
-            current = await read_job(job.id, services)
-        if current.to_schema() != job.to_schema():
+            current = await read_job(job.id, job.tenant, services)
+        if current.revision != job.revision:
             job, silent_s = current, 0.0
             yield _event(job)
         elif silent_s >= EVENT_PING_S:
@@ -99,41 +155,4 @@ async def _events(job: Job, services: Services) -> AsyncIterator[str]:
 
 
 def _event(job: Job) -> str:
-    return f"event: job\ndata: {job.to_schema().model_dump_json()}\n\n"
-
-
-async def answer_with_result(job: Job, request: Request, services: Services) -> Response:
-    """A finished job's file, or the error that it ended with.
-
-    Raises:
-        ResultNotReadyError: It is not finished.
-        JobConflictError: It was cancelled.
-        ResultExpiredError: Its result is gone.
-    """
-    headers = {"X-Photosite-Job": job.id}
-    if job.state == "failed":
-        return problem_of_failed(job, headers)
-    if job.state == "cancelled":
-        raise JobConflictError("the job was cancelled; there is no result")
-    if job.result is None:
-        raise ResultNotReadyError(f"the job is {job.state}; its result is not ready")
-    headers |= {
-        "ETag": f'"{job.result.sha256}"',
-        "Cache-Control": "private, no-cache",
-        "X-Photosite-Model": job.model or "",
-        "X-Photosite-Noise-Source": str((job.report or {}).get("noise_source", "")),
-    }
-    if matches_etag(request.headers.get("if-none-match", ""), job.result.sha256):
-        return Response(status_code=304, headers=headers)
-    path = await run_in_threadpool(services.blobs.local_path, job.result.sha256)
-    return FileResponse(path, media_type=DNG_MEDIA_TYPE, filename=job.result.name, headers=headers)
-
-
-def matches_etag(if_none_match: str, sha256: str) -> bool:
-    """Whether a client has the content already (RFC 9110, section 13.1.2: weak comparison).
-
-    >>> matches_etag('W/"abc", "def"', "abc")
-    True
-    """
-    tags = [tag.strip().removeprefix("W/") for tag in if_none_match.split(",")]
-    return "*" in tags or f'"{sha256}"' in tags
+    return f"id: {job.revision}\nevent: job\ndata: {job.to_schema().model_dump_json()}\n\n"

@@ -1,0 +1,51 @@
+"""From a request that is in order to a job that will be done: the same for every kind of job.
+
+In the flow: … → keep → **record → publish** → wait → answer.
+"""
+
+import hashlib
+from typing import Annotated
+
+from fastapi import Header
+
+from service.api.dependencies import Services
+from service.job_records import Job
+
+IdempotencyHeader = Annotated[
+    str | None,
+    Header(
+        min_length=1,
+        max_length=255,
+        description="A key of the client's own: the same request with the same key is done once",
+    ),
+]
+
+
+def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:
+    """Write a job's record and send its message: from here on it is ours to do, whatever happens.
+
+    Args:
+        job: The job.
+        services: The service's parts.
+        idempotency_key: The client's key for this request, None for none.
+
+    Returns:
+        The job; or the one that an earlier request with the same key made.
+
+    Raises:
+        InvalidRequestError: The key was used for another request.
+    """
+    idempotency = (idempotency_key, fingerprint(job)) if idempotency_key else None
+    created = services.jobs.create(job, idempotency)
+    if created.id == job.id:
+        services.queue.publish_soon(created)
+    return created
+
+
+def fingerprint(job: Job) -> str:
+    """A digest of all that a request says: two requests are the same where theirs are.
+
+    Source: draft-ietf-httpapi-idempotency-key-header-07, section 2.4.
+    """
+    said = job.model_dump_json(include={"tenant", "kind", "batch", "webhook", "parameters", "input"})
+    return hashlib.sha256(said.encode()).hexdigest()

@@ -1,0 +1,293 @@
+"""Where jobs lie in Redis: the record's form, its key, and every index that is kept in step with it.
+
+In the flow: jobs (decides) → **job_records** (writes) → Redis.
+
+Keys, all beginning with `ps:`
+    `job:{id}`                    the record, a hash of JSON values
+    `queued:{queue}`              ids by the time of their last message
+    `waiting:{tenant}`            ids of a tenant's queued jobs by the same
+    `running`                     ids by `lease_until`
+    `finished`                    ids by `finished_at`, for retention
+    `pace:{queue}`                when its last jobs finished, newest first
+    `jobs:{tenant}`               ids by `created_at`, for listing
+    `batch:{tenant}:{batch}`      the same of one batch
+    `idempotency:{tenant}:{digest}`  what a client's Idempotency-Key stands for: "FINGERPRINT JOB"
+    `blob:{tenant}/{sha256}`      who refers to a blob: ids of jobs, and of captures
+    `loose`                       blobs by the time since which maybe nobody does
+    `sizes:{tenant}`              bytes of each of its blobs
+"""
+
+import base64
+import binascii
+import hashlib
+import json
+import secrets
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+
+from pydantic import BaseModel, ConfigDict
+
+from service.errors import InvalidRequestError
+from service.schemas import FINISHED_STATES, ErrorSchema, FileSchema, JobKind, JobParameters, JobSchema, JobState
+from service.storage import BlobKey
+
+if TYPE_CHECKING:
+    from redis import Redis
+    from redis.client import Pipeline
+
+QUEUE_BY_KIND: dict[JobKind, str] = {
+    "describe": "preview",
+    "denoise": "denoise",
+    "finetune": "finetune",
+    "validate": "validate",
+}
+RUNNING_KEY = "ps:running"
+FINISHED_KEY = "ps:finished"
+LOOSE_KEY = "ps:loose"
+PACE_LENGTH = 32
+LOCAL_TENANT = "local"
+"""Who uses a service that asks nobody for a key."""
+_PAGE_IDS = 200
+
+
+class Job(BaseModel):
+    """One job, as its record has it; times are seconds since 1970 by the Redis server's clock."""
+
+    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+
+    id: str
+    tenant: str = LOCAL_TENANT
+    """Whose it is."""
+    kind: JobKind = "denoise"
+    batch: str | None = None
+    """What its owner called the jobs that it belongs to."""
+    webhook: str | None = None
+    """Where its owner wants to be told of its end."""
+    priority: int = 0
+    """Within its queue; 0 comes first."""
+    state: JobState = "queued"
+    revision: int = 0
+    """Times it has been changed."""
+    attempt: int = 0
+    """Times it has been started; the number of the attempt that owns it while it runs."""
+    created_at: float = 0
+    published_at: float = 0
+    """When its last message was sent."""
+    started_at: float | None = None
+    """When its present or last attempt began."""
+    finished_at: float | None = None
+    lease_until: float | None = None
+    """Until when it belongs to its attempt; none unless it runs."""
+    stage: str = ""
+    progress: float = 0
+    """Done share of the stage, 0 … 1."""
+    figures: dict[str, Any] = {}
+    """Of the work in progress: a training's step and loss, the seconds that are left."""
+    parameters: JobParameters
+    model: str | None = None
+    """NAME@VERSION that was used, or made."""
+    input: FileSchema | None = None
+    result: FileSchema | None = None
+    files: dict[str, FileSchema] = {}
+    """What else there is to download, by name."""
+    error: ErrorSchema | None = None
+    report: dict[str, Any] | None = None
+
+    @property
+    def queue(self) -> str:
+        """Which queue its messages go to."""
+        return QUEUE_BY_KIND[self.kind]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing will change any more."""
+        return self.state in FINISHED_STATES
+
+    @property
+    def blobs(self) -> list[BlobKey]:
+        """The blobs that it may hold: its upload and what it made."""
+        found = [self.input, self.result, *self.files.values()]
+        return [BlobKey(self.tenant, file.sha256) for file in found if file]
+
+    def to_hash(self) -> dict[str, str]:
+        """The fields of the record, each as JSON; fields without a value are left out."""
+        return {name: json.dumps(value) for name, value in self.model_dump(mode="json", exclude_none=True).items()}
+
+    @classmethod
+    def from_hash(cls, fields: dict[str, str]) -> Self:
+        """Undo `to_hash`."""
+        return cls.model_validate({name: json.loads(value) for name, value in fields.items()})
+
+    def to_schema(self) -> JobSchema:
+        """As its owner sees it."""
+        links = {"self": f"/jobs/{self.id}", "events": f"/jobs/{self.id}/events"}
+        if self.result:
+            links["result"] = f"/jobs/{self.id}/result"
+        links |= {name: f"/jobs/{self.id}/files/{name}" for name in self.files}
+        times = {
+            name: None if value is None else datetime.fromtimestamp(value, UTC)
+            for name, value in self.model_dump(include={"created_at", "started_at", "finished_at"}).items()
+        }
+        shown = self.model_dump(include=set(JobSchema.model_fields) - {"links"} - set(times))
+        return JobSchema.model_validate({**shown, **times, "links": links})
+
+
+class Page(NamedTuple):
+    """Some jobs of a listing, and where the next ones begin."""
+
+    jobs: list[Job]
+    cursor: str | None
+    """None at the end."""
+
+
+def new_job_id() -> str:
+    """An id that nobody can guess."""
+    return secrets.token_hex(16)
+
+
+def job_key(job_id: str) -> str:
+    """A job's record."""
+    return f"ps:job:{job_id}"
+
+
+def queued_key(queue: str) -> str:
+    """The jobs that wait in a queue."""
+    return f"ps:queued:{queue}"
+
+
+def waiting_key(tenant: str) -> str:
+    """The jobs of a tenant that wait."""
+    return f"ps:waiting:{tenant}"
+
+
+def pace_key(queue: str) -> str:
+    """When a queue's last jobs finished."""
+    return f"ps:pace:{queue}"
+
+
+def list_key(tenant: str) -> str:
+    """All jobs of a tenant."""
+    return f"ps:jobs:{tenant}"
+
+
+def batch_key(tenant: str, batch: str) -> str:
+    """All jobs of a batch."""
+    return f"ps:batch:{tenant}:{batch}"
+
+
+def idempotency_key(tenant: str, key: str) -> str:
+    """What a client's Idempotency-Key stands for."""
+    return f"ps:idempotency:{tenant}:{hashlib.sha256(key.encode()).hexdigest()}"
+
+
+def blob_key(key: BlobKey) -> str:
+    """Who refers to a blob."""
+    return f"ps:blob:{key}"
+
+
+def sizes_key(tenant: str) -> str:
+    """Bytes of a tenant's blobs."""
+    return f"ps:sizes:{tenant}"
+
+
+def write(pipeline: "Pipeline", job: Job) -> None:
+    """Queue the commands that write a record and keep every index in step with it."""
+    fields: dict[Any, Any] = job.to_hash()
+    pipeline.delete(job_key(job.id))
+    pipeline.hset(job_key(job.id), mapping=fields)
+    pipeline.zadd(list_key(job.tenant), {job.id: job.created_at})
+    if job.batch:
+        pipeline.zadd(batch_key(job.tenant, job.batch), {job.id: job.created_at})
+    for key in (queued_key(job.queue), waiting_key(job.tenant), RUNNING_KEY):
+        pipeline.zrem(key, job.id)
+    if job.state == "queued":
+        pipeline.zadd(queued_key(job.queue), {job.id: job.published_at})
+        pipeline.zadd(waiting_key(job.tenant), {job.id: job.published_at})
+    if job.lease_until is not None:
+        pipeline.zadd(RUNNING_KEY, {job.id: job.lease_until})
+    if job.finished:
+        pipeline.zadd(FINISHED_KEY, {job.id: job.finished_at or 0})
+    if job.state == "succeeded":
+        pipeline.lpush(pace_key(job.queue), str(job.finished_at))
+        pipeline.ltrim(pace_key(job.queue), 0, PACE_LENGTH - 1)
+    for blob in job.blobs:  # an upload is held until its job fails or is cancelled
+        refer = let_go if job.state in {"failed", "cancelled"} else hold
+        refer(pipeline, blob, job.id, job.finished_at or 0)
+
+
+def erase(pipeline: "Pipeline", job: Job, now: float) -> None:
+    """Queue the commands that undo `write`."""
+    pipeline.delete(job_key(job.id))
+    for key in (queued_key(job.queue), waiting_key(job.tenant), list_key(job.tenant), RUNNING_KEY, FINISHED_KEY):
+        pipeline.zrem(key, job.id)
+    if job.batch:
+        pipeline.zrem(batch_key(job.tenant, job.batch), job.id)
+    for blob in job.blobs:
+        let_go(pipeline, blob, job.id, now)
+
+
+def hold(pipeline: "Pipeline", blob: BlobKey, holder: str, _now: float) -> None:
+    """Queue the command that keeps a blob for a job or a capture."""
+    pipeline.sadd(blob_key(blob), holder)
+
+
+def let_go(pipeline: "Pipeline", blob: BlobKey, holder: str, now: float) -> None:
+    """Queue the commands that undo `hold`; the sweep deletes the blob if nobody else holds it."""
+    pipeline.srem(blob_key(blob), holder)
+    pipeline.zadd(LOOSE_KEY, {str(blob): now})
+
+
+def read(redis: "Redis", job_id: str) -> Job | None:
+    """Read a record; None if there is none."""
+    fields = cast("dict[str, str]", redis.hgetall(job_key(job_id)))
+    return Job.from_hash(fields) if fields else None
+
+
+def read_page(redis: "Redis", key: str, *, cursor: str | None, limit: int, keep: Callable[[Job], bool]) -> Page:
+    """Jobs of an index by time, newest first: see `JobStore.page`.
+
+    Raises:
+        InvalidRequestError: The cursor is none of ours.
+    """
+    found: list[Job] = []
+    for job in _newest_first(redis, key, cursor):
+        if not keep(job):
+            continue
+        if len(found) == limit:
+            last = found[-1]
+            return Page(found, _pack_cursor(last.created_at, last.id))
+        found.append(job)
+    return Page(found, None)
+
+
+def _newest_first(redis: "Redis", key: str, cursor: str | None) -> Iterator[Job]:
+    until, last_id = _unpack_cursor(cursor) if cursor else (float("inf"), None)
+    offset = 0
+    latest: Any = "+inf" if last_id is None else until  # redis-py's types know numbers only
+    while True:
+        ids: list[Any] = redis.zrange(
+            key, latest, "-inf", desc=True, byscore=True, offset=offset, num=_PAGE_IDS, withscores=True
+        )
+        if not ids:
+            return
+        offset += len(ids)
+        for job_id, score in ids:
+            if last_id is not None and score == until and job_id >= last_id:
+                continue  # of one moment Redis sorts by id; these were on the page before
+            job = read(redis, job_id)
+            if job:
+                yield job
+
+
+def _pack_cursor(created_at: float, job_id: str) -> str:
+    return base64.urlsafe_b64encode(f"{created_at!r} {job_id}".encode()).decode().rstrip("=")
+
+
+def _unpack_cursor(cursor: str) -> tuple[float, str]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        created_at, job_id = text.split(" ")
+        return float(created_at), job_id
+    except (ValueError, binascii.Error) as error:
+        raise InvalidRequestError("query.cursor: it is none of this listing's") from error

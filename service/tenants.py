@@ -1,0 +1,153 @@
+"""Tenants and their API keys: who is asking.
+
+In the flow: request → **tenant** → admission → upload → …; `photosite keys` makes and revokes the keys.
+
+A key is `ps_ID_SECRET`; only the SHA-256 of all of it is kept (the secret has 256 random bits, so that no slow hash is
+needed). Keys in Redis: `ps:key:{id}` a hash, `ps:keys` the ids of all, `ps:tenants` the names of all tenants.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, cast
+
+from service.errors import AuthenticationError, NotFoundError
+from service.jobs import redis_errors
+from training.errors import ConfigError
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+KEYS_KEY = "ps:keys"
+TENANTS_KEY = "ps:tenants"
+_TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
+_KEY = re.compile(r"ps_([0-9a-f]{12})_[\w-]{43}")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ApiKey:
+    """What is known of a key; not the key itself."""
+
+    id: str
+    tenant: str
+    label: str
+    """What its maker called it."""
+    created_at: datetime
+
+    def to_json(self) -> dict[str, str]:
+        """As plain JSON types."""
+        return {"id": self.id, "tenant": self.tenant, "label": self.label, "created_at": self.created_at.isoformat()}
+
+
+class Tenants:
+    """All tenants and keys.
+
+    Every method raises BrokerUnavailableError when Redis cannot be reached.
+    """
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+
+    def create_key(self, tenant: str, label: str = "") -> tuple[ApiKey, str]:
+        """Make a key; a tenant exists from its first key on.
+
+        Returns:
+            What is kept of it, and the key itself, which cannot be shown again.
+
+        Raises:
+            ConfigError: A tenant cannot be called that.
+        """
+        check_tenant(tenant)
+        secret = f"ps_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            seconds, _ = self._redis.time()
+            created_at = datetime.fromtimestamp(seconds, UTC)
+            key = ApiKey(id=_key_id(secret), tenant=tenant, label=label, created_at=created_at)
+            fields: dict[Any, Any] = {**key.to_json(), "sha256": _digest(secret)}
+            pipeline.hset(_record(key.id), mapping=fields)
+            pipeline.sadd(KEYS_KEY, key.id)
+            pipeline.sadd(TENANTS_KEY, tenant)
+            pipeline.execute()
+        return key, secret
+
+    def keys(self) -> list[ApiKey]:
+        """All keys, by tenant and age."""
+        with redis_errors():
+            ids = cast("set[str]", self._redis.smembers(KEYS_KEY))
+            records = [cast("dict[str, str]", self._redis.hgetall(_record(key_id))) for key_id in ids]
+        found = [
+            ApiKey(
+                id=fields["id"],
+                tenant=fields["tenant"],
+                label=fields["label"],
+                created_at=datetime.fromisoformat(fields["created_at"]),
+            )
+            for fields in records
+            if fields
+        ]
+        return sorted(found, key=lambda key: (key.tenant, key.created_at, key.id))
+
+    def revoke(self, key_id: str) -> None:
+        """Make a key worthless, from the next request on.
+
+        Raises:
+            NotFoundError: There is no such key.
+        """
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.delete(_record(key_id))
+            pipeline.srem(KEYS_KEY, key_id)
+            if not pipeline.execute()[0]:
+                raise NotFoundError(f"there is no key {key_id}")
+
+    def names(self) -> list[str]:
+        """All tenants that have had a key and were not deleted."""
+        with redis_errors():
+            return sorted(cast("set[str]", self._redis.smembers(TENANTS_KEY)))
+
+    def forget(self, tenant: str) -> None:
+        """Revoke all of a tenant's keys and strike it off the list."""
+        for key in self.keys():
+            if key.tenant == tenant:
+                self.revoke(key.id)
+        with redis_errors():
+            self._redis.srem(TENANTS_KEY, tenant)
+
+    def authenticate(self, secret: str) -> str:
+        """The tenant that a key belongs to.
+
+        Raises:
+            AuthenticationError: It is none of ours, or was revoked.
+        """
+        if _KEY.fullmatch(secret):
+            with redis_errors():
+                tenant, digest = self._redis.hmget(_record(_key_id(secret)), ["tenant", "sha256"])
+            if tenant and digest and hmac.compare_digest(str(digest), _digest(secret)):
+                return str(tenant)
+        raise AuthenticationError("the API key is not known here; it may have been revoked")
+
+
+def check_tenant(name: str) -> None:
+    """Refuse what cannot be a tenant's name: it becomes part of paths and keys.
+
+    Raises:
+        ConfigError: It cannot.
+    """
+    if not _TENANT.fullmatch(name):
+        raise ConfigError(f"tenant: {name!r} is not one of small letters, digits and '-', at most 32")
+
+
+def _record(key_id: str) -> str:
+    return f"ps:key:{key_id}"
+
+
+def _key_id(secret: str) -> str:
+    return secret.split("_")[1]
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,62 @@
+"""A denoising job: from the uploaded blob to the published result.
+
+In the flow: claim → **fetch → denoise → store → publish** → result.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, cast
+
+from service.schemas import DenoiseParameters, FileSchema, parse_noise
+from service.storage import BlobKey
+from training.denoise import DenoiseOptions, denoise_file
+from training.noise import NoiseModel
+
+if TYPE_CHECKING:
+    from service.job_records import Job
+    from service.worker.lease import Lease
+    from service.worker.pipeline import Workshop
+
+
+def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
+    """From the uploaded blob to the published result.
+
+    Raises:
+        PhotositeError: Whatever is at fault: the file, the model, the storage; LeaseLostError if the job is not ours.
+    """
+    lease.advance("load", 0)
+    parameters, source = cast("DenoiseParameters", job.parameters), cast("FileSchema", job.input)
+    upload = workshop.blobs.local_path(BlobKey(job.tenant, source.sha256))
+    ref, engine = workshop.models.get(parameters.model, job.tenant)
+    options = denoise_options(parameters)
+    with workshop.turns.interactive(), workshop.blobs.scratch() as folder:
+        report = denoise_file(upload, folder / "result.dng", engine=engine, options=options, progress=lease.advance)
+        lease.advance("store", 0)
+        blob = workshop.blobs.keep(folder / "result.dng", job.tenant)
+    return workshop.jobs.succeed(
+        job,
+        result=FileSchema(name=result_name(source.name), bytes=blob.bytes, sha256=blob.key.sha256),
+        model=f"{ref.name}@{ref.version}",
+        report=report.to_json(),
+    )
+
+
+def denoise_options(parameters: DenoiseParameters) -> DenoiseOptions:
+    """The library's options for a request's parameters."""
+    noise = None
+    if parameters.noise is not None:
+        shot_noise, read_noise = parse_noise(parameters.noise)
+        noise = NoiseModel.uniform(shot_noise=shot_noise, read_noise=read_noise)
+    return DenoiseOptions(
+        strength=parameters.strength, noise=noise, precision=parameters.precision, force=parameters.force
+    )
+
+
+def result_name(input_name: str) -> str:
+    """What the result is called.
+
+    >>> result_name("IMG_0001.DNG")
+    'IMG_0001-denoised.dng'
+    """
+    return f"{Path(input_name).stem}-denoised.dng"

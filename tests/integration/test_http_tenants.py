@@ -1,0 +1,132 @@
+"""A service that asks for keys: each tenant sees its own, and nothing else exists."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import httpx
+import pytest
+from service_process import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from service_process import RunningService
+
+pytestmark = pytest.mark.integration
+
+OPEN_ROUTES = {"/health/live", "/health/ready", "/metrics"}
+
+
+def photosite(*arguments: str) -> str:
+    """Run the command line; gives what it prints."""
+    command = [sys.executable, "-m", "service", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture(scope="module")
+def guarded(server_binary: str, models_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningService]:
+    """`photosite serve` that asks for keys on loopback, too; the first key is made before it runs."""
+    folder = tmp_path_factory.mktemp("guarded") / "data"
+    settings = {"PHOTOSITE_REDIS_SERVER": server_binary, "PHOTOSITE_MODELS_DIR": str(models_dir)}
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("PHOTOSITE_REDIS_SERVER", server_binary)
+        key = photosite("keys", "create", "studio", "--label", "first", "--data-dir", str(folder)).strip()
+        with serve(folder, PHOTOSITE_REQUIRE_KEYS="true", **settings) as running:
+            running.client.headers["Authorization"] = f"Bearer {key}"
+            yield running
+
+
+@pytest.fixture(scope="module")
+def stranger(guarded: RunningService) -> Iterator[httpx.Client]:
+    """Another tenant, with a key that was made while the service runs."""
+    key = photosite("keys", "create", "lab", "--data-dir", str(guarded.data_dir)).strip()
+    headers = {"Authorization": f"Bearer {key}"}
+    with httpx.Client(base_url=guarded.address, headers=headers, timeout=60, trust_env=False) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def job_id(guarded: RunningService, raw: Path) -> str:
+    """A job of the first tenant's that is done."""
+    answer = guarded.client.post("/denoise?batch=roll-1", content=raw.read_bytes(), headers={"Prefer": "respond-async"})
+    found: str = answer.json()["id"]
+    guarded.wait_for_state(found, "succeeded")
+    return found
+
+
+def owned_routes(guarded: RunningService) -> list[tuple[str, str, dict[str, Any]]]:
+    """Every route of the description that is not open to all: method, path, operation."""
+    paths = guarded.client.get("/openapi.json").json()["paths"]
+    return [
+        (method, path, operation)
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+        if path not in OPEN_ROUTES
+    ]
+
+
+@pytest.mark.parametrize("header", [None, "Bearer x", "Bearer ps_000000000000_" + "A" * 43, "Basic abc", "nonsense"])
+def test_no_route_answers_without_a_good_key(guarded: RunningService, header: str | None) -> None:
+    with httpx.Client(base_url=guarded.address, trust_env=False) as client:
+        for method, path, _ in owned_routes(guarded):
+            filled = re.sub(r"\{\w+\}", "0" * 32, path)
+            answer = client.request(method, filled, headers={"Authorization": header} if header else {})
+            assert (method, path, answer.status_code) == (method, path, 401)
+            assert answer.json()["code"] == "unauthenticated"
+            assert answer.headers["www-authenticate"] == "Bearer"
+
+
+def test_anothers_id_is_not_found_on_every_route(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
+    ids = {"job_id": job_id, "batch": "roll-1", "name": "report.json"}
+    asked = 0
+    for method, path, _ in owned_routes(guarded):
+        if "{" not in path:
+            continue
+        filled = re.sub(r"\{(\w+)\}", lambda match: ids[match[1]], path)
+        answer = stranger.request(method, filled)
+        assert (method, path, answer.status_code, answer.json()["code"]) == (method, path, 404, "not_found")
+        asked += 1
+    assert asked >= 5
+    assert guarded.job(job_id)["state"] == "succeeded"
+
+
+def test_a_tenants_listing_has_its_own_jobs_only(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
+    assert [job["id"] for job in guarded.client.get("/jobs").json()["jobs"]] == [job_id]
+    assert stranger.get("/jobs").json() == {"jobs": [], "next_cursor": None}
+    assert stranger.get("/jobs?batch=roll-1").json()["jobs"] == []
+
+
+def test_the_same_key_word_of_two_tenants_is_two_requests(
+    guarded: RunningService, stranger: httpx.Client, raw: Path
+) -> None:
+    headers = {"Idempotency-Key": "mine", "Prefer": "respond-async"}
+    ids = {
+        client.post("/denoise", content=raw.read_bytes(), headers=headers).json()["id"]
+        for client in (guarded.client, stranger)
+    }
+    assert len(ids) == 2
+
+
+def test_a_revoked_key_is_worthless_at_once(guarded: RunningService) -> None:
+    folder = str(guarded.data_dir)
+    secret = photosite("keys", "create", "lab", "--label", "short-lived", "--data-dir", folder).strip()
+    headers = {"Authorization": f"Bearer {secret}"}
+    assert httpx.get(f"{guarded.address}/jobs", headers=headers, trust_env=False).status_code == 200
+    listed = [json.loads(line) for line in photosite("keys", "list", "--json", "--data-dir", folder).splitlines()]
+    [key] = [key for key in listed if key["label"] == "short-lived"]
+    assert secret not in json.dumps(listed)
+    photosite("keys", "revoke", key["id"], "--data-dir", folder)
+    assert httpx.get(f"{guarded.address}/jobs", headers=headers, trust_env=False).status_code == 401
+
+
+def test_keys_are_not_kept_in_clear(guarded: RunningService) -> None:
+    secret = guarded.client.headers["Authorization"].removeprefix("Bearer ")
+    for path in guarded.data_dir.rglob("*"):
+        if path.is_file():
+            assert secret.encode() not in path.read_bytes()
