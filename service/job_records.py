@@ -88,6 +88,9 @@ class Job(BaseModel):
     model: str | None = None
     """NAME@VERSION that was used, or made."""
     input: FileSchema | None = None
+    """The upload, for as long as the result is kept."""
+    inputs: tuple[FileSchema, ...] = ()
+    """Captures that it learns from, until it is finished."""
     result: FileSchema | None = None
     files: dict[str, FileSchema] = {}
     """What else there is to download, by name."""
@@ -105,10 +108,17 @@ class Job(BaseModel):
         return self.state in FINISHED_STATES
 
     @property
-    def blobs(self) -> list[BlobKey]:
-        """The blobs that it may hold: its upload and what it made."""
-        found = [self.input, self.result, *self.files.values()]
-        return [BlobKey(self.tenant, file.sha256) for file in found if file]
+    def blobs(self) -> set[BlobKey]:
+        """All blobs that it needs at one time or another."""
+        found = [self.input, *self.inputs, self.result, *self.files.values()]
+        return {BlobKey(self.tenant, file.sha256) for file in found if file}
+
+    @property
+    def held_blobs(self) -> set[BlobKey]:
+        """Those that it needs now."""
+        if self.state in {"failed", "cancelled"}:
+            return set()
+        return self.model_copy(update={"inputs": ()}).blobs if self.finished else self.blobs
 
     def to_hash(self) -> dict[str, str]:
         """The fields of the record, each as JSON; fields without a value are left out."""
@@ -211,9 +221,18 @@ def write(pipeline: "Pipeline", job: Job) -> None:
     if job.state == "succeeded":
         pipeline.lpush(pace_key(job.queue), str(job.finished_at))
         pipeline.ltrim(pace_key(job.queue), 0, PACE_LENGTH - 1)
-    for blob in job.blobs:  # an upload is held until its job fails or is cancelled
-        refer = let_go if job.state in {"failed", "cancelled"} else hold
-        refer(pipeline, blob, job.id, job.finished_at or 0)
+    for blob in job.held_blobs:
+        hold(pipeline, blob, job.id)
+    for blob in job.blobs - job.held_blobs:
+        let_go(pipeline, blob, job.id, job.finished_at or 0)
+
+
+def write_progress(pipeline: "Pipeline", job: Job) -> None:
+    """Queue the commands that write what a renewal changes of a running job, and no more: it may be long."""
+    fields: dict[Any, Any] = job.to_hash()
+    names = ("lease_until", "stage", "progress", "figures", "revision")
+    pipeline.hset(job_key(job.id), mapping={name: fields[name] for name in names})
+    pipeline.zadd(RUNNING_KEY, {job.id: job.lease_until or 0})
 
 
 def erase(pipeline: "Pipeline", job: Job, now: float) -> None:
@@ -227,7 +246,7 @@ def erase(pipeline: "Pipeline", job: Job, now: float) -> None:
         let_go(pipeline, blob, job.id, now)
 
 
-def hold(pipeline: "Pipeline", blob: BlobKey, holder: str, _now: float) -> None:
+def hold(pipeline: "Pipeline", blob: BlobKey, holder: str) -> None:
     """Queue the command that keeps a blob for a job or a capture."""
     pipeline.sadd(blob_key(blob), holder)
 

@@ -17,7 +17,7 @@ is kept in step with them, says `job_records.py`.
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
@@ -48,12 +48,17 @@ from service.job_records import (
     read,
     read_page,
     sizes_key,
+    waiting_key,
     write,
+    write_progress,
 )
 from service.schemas import ErrorSchema, FileSchema
 from service.settings import Settings
 from service.storage import Blob, BlobKey
 from training.errors import PhotositeError
+
+if TYPE_CHECKING:
+    from redis.client import Pipeline
 
 DAY_S = 24 * 3600.0
 
@@ -81,6 +86,7 @@ def redis_errors() -> Iterator[None]:
 
 Decision = Callable[[Job, float], dict[str, Any] | None]
 """Given a record and the time: the fields to change, or None to leave it alone; may raise."""
+Write = Callable[["Pipeline", Job], None]
 
 
 class JobStore:
@@ -202,7 +208,7 @@ class JobStore:
             shown = {"stage": stage, "progress": progress, "figures": figures or {}}
             return {"lease_until": now + self._settings.lease_s, **shown}
 
-        return self._change_ours(job, decide)
+        return cast("Job", self._change(job.id, decide, write_progress))
 
     def check_ours(self, job: Job) -> None:
         """Raise LeaseLostError if the job was cancelled or given to another attempt; cheap."""
@@ -210,6 +216,19 @@ class JobStore:
             state, attempt = self._redis.hmget(job_key(job.id), ["state", "attempt"])
         if (state, attempt) != ('"running"', str(job.attempt)):
             raise LeaseLostError(f"job {job.id} is no longer attempt {job.attempt}'s")
+
+    def reserve_model(self, job: Job, model: str) -> Job:
+        """Write down which version our attempt is about to publish, before it appears.
+
+        Raises:
+            LeaseLostError: The job is no longer ours.
+        """
+
+        def decide(current: Job, _now: float) -> dict[str, Any]:
+            _check_ours(current, job)
+            return {"model": model}
+
+        return self._change_ours(job, decide)
 
     # ---- ends --------------------------------------------------------------------------------------------------
 
@@ -373,6 +392,13 @@ class JobStore:
             records = [read(self._redis, job_id) for job_id in ids]
         return [job for job in records if job]
 
+    def unfinished(self, tenant: str) -> list[Job]:
+        """A tenant's jobs that wait or run."""
+        with redis_errors():
+            ids = [*self._redis.zrange(waiting_key(tenant), 0, -1), *self._redis.zrange(RUNNING_KEY, 0, -1)]
+            found = [read(self._redis, str(job_id)) for job_id in ids]
+        return [job for job in found if job and job.tenant == tenant and not job.finished]
+
     def count_queued(self, queue: str) -> int:
         """Jobs that wait in a queue."""
         with redis_errors():
@@ -441,7 +467,7 @@ class JobStore:
             return _failure(job, now, error)
         return {"state": "queued", "published_at": now, "lease_until": None, "stage": "", "progress": 0}
 
-    def _change(self, job_id: str, decide: Decision) -> Job | None:
+    def _change(self, job_id: str, decide: Decision, write: Write = write) -> Job | None:
         """Compare and set; None where `decide` left the record alone."""
         key = job_key(job_id)
         with redis_errors(), self._redis.pipeline() as pipeline:
@@ -482,7 +508,8 @@ def _lost(job: Job) -> WorkerLostError:
 
 def _failure(job: Job, now: float, error: PhotositeError) -> dict[str, Any]:
     remembered = ErrorSchema(code=error.code, message=error.message)
-    return {"state": "failed", "finished_at": now, "lease_until": None, "stage": job.stage, "error": remembered}
+    ended = {"state": "failed", "finished_at": now, "lease_until": None, "stage": job.stage}
+    return {**ended, "model": None, "error": remembered}
 
 
 def _check_ours(current: Job, job: Job) -> None:

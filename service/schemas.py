@@ -6,12 +6,13 @@ Other kinds of jobs have parameters of their own.
 
 import math
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobKind = Literal["denoise", "describe", "finetune", "validate"]
+CaptureState = Literal["pending", "usable", "unusable"]
 FINISHED_STATES: frozenset[JobState] = frozenset({"succeeded", "failed", "cancelled"})
 
 ModelName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}(@[\w.-]{1,64})?$")]
@@ -103,10 +104,28 @@ class FinetuneParameters(BaseModel):
     """Training method; auto: noise2noise where the captures hold frames of one static scene, else recorrupted."""
     steps: Annotated[int, Field(gt=0, le=1_000_000)] | None = None
     """Training steps; none: as many as fit into `minutes`."""
-    minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 10
-    """Time for training, where `steps` does not say."""
+    minutes: Annotated[float, Field(gt=0, le=24 * 60)] | None = None
+    """Time for training; 10 where `steps` is not given either."""
     make_default: bool = True
     """Whether a model that is better than its base becomes the default."""
+
+    @model_validator(mode="after")
+    def _check_budget(self) -> Self:
+        if self.steps is not None and self.minutes is not None:
+            raise ValueError("give steps or minutes, not both")
+        return self
+
+
+class FinetuneRequest(FinetuneParameters):
+    """All that the body of POST /jobs/finetune says."""
+
+    batch: BatchName | None = None
+    """Name of the batch that the job belongs to."""
+
+    @property
+    def parameters(self) -> FinetuneParameters:
+        """How the model is to be adapted."""
+        return FinetuneParameters(**self.model_dump(include=set(FinetuneParameters.model_fields)))
 
 
 class ValidateParameters(BaseModel):
@@ -118,6 +137,18 @@ class ValidateParameters(BaseModel):
     """A folder of the server's datasets folder, or "mini", which comes with the service."""
     model: ModelName | None = None
     """Model to measure; none: the default."""
+
+
+class ValidateRequest(ValidateParameters):
+    """All that the body of POST /jobs/validate says."""
+
+    batch: BatchName | None = None
+    """Name of the batch that the job belongs to."""
+
+    @property
+    def parameters(self) -> ValidateParameters:
+        """How the model is to be measured."""
+        return ValidateParameters(**self.model_dump(include=set(ValidateParameters.model_fields)))
 
 
 JobParameters = DenoiseParameters | DescribeParameters | FinetuneParameters | ValidateParameters
@@ -181,6 +212,48 @@ class JobListSchema(BaseModel):
     jobs: list[JobSchema]
     next_cursor: str | None
     """`cursor` of the next page; none at the end."""
+
+
+class CaptureSchema(BaseModel):
+    """A capture as its owner sees it."""
+
+    id: str
+    name: str
+    bytes: int
+    sha256: str
+    created_at: datetime
+    state: CaptureState
+    camera: str | None
+    """Maker and model; as all that follows, known once a worker has looked at it."""
+    iso: int | None
+    size: tuple[int, int] | None
+    """Width and height in photosites."""
+    cfa_pattern: str | None
+    noise: dict[str, list[float]] | None
+    """`shot` and `read` for R, Gr, Gb, B: variance = shot · x + read of the signal between black 0 and white 1."""
+    facts: dict[str, Any] | None
+    """All that was found."""
+    error: ErrorSchema | None
+    """Why it cannot be used."""
+    links: dict[str, str]
+
+
+class CaptureListSchema(BaseModel):
+    """A page of captures, newest first."""
+
+    captures: list[CaptureSchema]
+    next_cursor: str | None
+    """`cursor` of the next page; none at the end."""
+
+
+class CaptureDeletedSchema(BaseModel):
+    """What was deleted, and what had been made with it."""
+
+    id: str
+    jobs: list[str]
+    """Fine-tuning jobs that still use it; they keep it until they are finished."""
+    models: list[str]
+    """Models that have learned from it, as NAME@VERSION; they stay."""
 
 
 class BatchSchema(BaseModel):

@@ -132,6 +132,7 @@ def validate(
     blocks: BlockSet,
     options: ValidateOptions,
     keep: Callable[[int, NDArray[np.float32]], None] | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Validation:
     """Denoise every block, and score those whose clean block is known.
 
@@ -140,6 +141,7 @@ def validate(
         blocks: What to judge it on; one image at a time is in memory.
         options: How.
         keep: Called with an image's number and its denoised blocks, (blocks, H, W) in [0, 1].
+        progress: Called with the share done after every block; what it raises ends the work.
 
     Raises:
         ConfigError: An image's noise can neither be estimated nor was given.
@@ -159,6 +161,8 @@ def validate(
                 pattern = blocks.patterns[image]
                 denoised[index] = denoise_block(noisy[index], engine, model, pattern, options.packing)
                 bar.update()
+                if progress:
+                    progress(bar.n / bar.total)
             seconds += time.perf_counter() - started
             noises.append(_describe(model, source))
             if clean is not None:

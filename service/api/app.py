@@ -20,7 +20,7 @@ import training
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
 from service.api.middleware import MetricsMiddleware, ProblemMiddleware, SecurityHeadersMiddleware
-from service.api.routes import batches, denoise, health, jobs, metrics
+from service.api.routes import batches, captures, denoise, health, jobs, long_jobs, metrics
 from service.settings import Settings, load_settings
 from service.sweeper import sweep
 from training.errors import PhotositeError
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     add_error_handlers(app)
-    for group in (denoise, jobs, batches, health, metrics):
+    for group in (denoise, long_jobs, jobs, batches, captures, health, metrics):
         app.include_router(group.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")

@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.admission import Admission
+from service.captures import CaptureStore
 from service.errors import AuthenticationError
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
@@ -30,6 +31,7 @@ class Services:
     jobs: JobStore
     tenants: Tenants
     admission: Admission
+    captures: CaptureStore
     blobs: BlobStore
     queue: JobQueue
     metrics: ApiMetrics
@@ -37,6 +39,10 @@ class Services:
     def registry(self, tenant: str) -> Registry:
         """The models that a tenant sees: the package's, the operator's, and its own."""
         return default_registry(self.settings.all_models_dir, self.settings.tenant_models_dir(tenant))
+
+    def own_registry(self, tenant: str) -> Registry:
+        """Those that were made for the tenant alone."""
+        return Registry([self.settings.tenant_models_dir(tenant)])
 
 
 def make_services(settings: Settings) -> Services:
@@ -47,6 +53,7 @@ def make_services(settings: Settings) -> Services:
         jobs=jobs,
         tenants=Tenants(jobs.redis),
         admission=Admission(jobs, settings),
+        captures=CaptureStore(jobs),
         blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),

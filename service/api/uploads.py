@@ -36,6 +36,24 @@ FORM_OVERHEAD_BYTES = 64 * 1024
 DEFAULT_NAME = "capture.dng"
 FILE_FIELD = b"file"
 
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+FILE_BODY = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {"file": {"type": "string", "format": "binary"}},
+            },
+            "encoding": {"file": {"contentType": "image/x-adobe-dng"}},
+        },
+        "image/x-adobe-dng": BINARY,
+        "application/octet-stream": BINARY,
+    },
+}
+"""A request's body in OpenAPI's words: a form with a file, or the file itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Upload:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from celery.signals import worker_process_init, worker_process_shutdown
 
 from service import monitoring, tether
+from service.captures import CaptureStore
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
 from service.queue import LONG_QUEUES, TASK_NAMES
@@ -73,6 +74,7 @@ def make_workshop(settings: Settings) -> Workshop:
     return Workshop(
         settings=settings,
         jobs=jobs,
+        captures=CaptureStore(jobs),
         blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
         models=ModelCache(settings),
         metrics=monitoring.WorkerMetrics(),

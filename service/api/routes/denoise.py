@@ -6,45 +6,27 @@ In the flow: **receive → check → keep → record → publish → wait → an
 import asyncio
 import time
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, cast
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
+from service.api.checks import check_model, check_raw
 from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.preferences import Preference, PreferHeader, parse_prefer
 from service.api.results import answer_with_result, read_job, show_accepted
 from service.api.submission import IdempotencyHeader, accept
-from service.api.uploads import Upload, receive_upload
-from service.errors import BrokerUnavailableError, InvalidRequestError
+from service.api.uploads import BINARY, FILE_BODY, Upload, receive_upload
+from service.errors import BrokerUnavailableError
 from service.job_records import Job, new_job_id
 from service.queue import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
 from service.schemas import DenoiseParameters, DenoiseQuery, FileSchema, JobSchema
-from training.errors import AlreadyDenoisedError, ModelError, PhotositeError
-from training.raw.dng import read_metadata
+from training.errors import PhotositeError
 
 FIRST_POLL_S = 0.02
 LAST_POLL_S = 0.25
-
-_BINARY = {"schema": {"type": "string", "format": "binary"}}
-_REQUEST_BODY = {
-    "required": True,
-    "content": {
-        "multipart/form-data": {
-            "schema": {
-                "type": "object",
-                "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary"}},
-            },
-            "encoding": {"file": {"contentType": "image/x-adobe-dng"}},
-        },
-        "image/x-adobe-dng": _BINARY,
-        "application/octet-stream": _BINARY,
-    },
-}
 
 router = APIRouter(tags=["denoise"])
 
@@ -52,9 +34,9 @@ router = APIRouter(tags=["denoise"])
 @router.post(
     "/denoise",
     response_class=FileResponse,
-    openapi_extra={"requestBody": _REQUEST_BODY},
+    openapi_extra={"requestBody": FILE_BODY},
     responses={
-        200: {"description": "The denoised DNG", "content": {"image/x-adobe-dng": _BINARY}},
+        200: {"description": "The denoised DNG", "content": {"image/x-adobe-dng": BINARY}},
         202: {"description": "Accepted; the job goes on", "model": JobSchema},
         **declare_problems(401, 408, 409, 413, 415, 422, 429, 503),
     },
@@ -119,32 +101,6 @@ def _check(upload: Upload, begun: Job, services: Services) -> None:
     parameters = cast("DenoiseParameters", begun.parameters)
     check_raw(upload.writer.path, force=parameters.force)
     check_model(parameters.model, "query.model", begun.tenant, services)
-
-
-def check_model(name: str | None, where: str, tenant: str, services: Services) -> None:
-    """Refuse a model that the tenant does not see.
-
-    Raises:
-        InvalidRequestError: There is no such model.
-        ModelError: There is no default.
-    """
-    try:
-        services.registry(tenant).resolve(name)
-    except ModelError as error:
-        if name is None:
-            raise
-        raise InvalidRequestError(f"{where}: {error.message}") from error
-
-
-def check_raw(path: Path, *, force: bool) -> None:
-    """Refuse a file that cannot be denoised, as far as its directories tell; no pixel is decoded.
-
-    Raises:
-        RawError: Which kind, and why.
-    """
-    denoised_by = read_metadata(path).denoised_by
-    if denoised_by and not force:
-        raise AlreadyDenoisedError(f"the file was denoised by {denoised_by} already; add force=true to do it again")
 
 
 async def wait_until_finished(job: Job, services: Services, wait_s: float) -> Job | None:

@@ -1,0 +1,135 @@
+"""Captures: a customer's own noisy raws, to adapt a model to their camera."""
+
+from itertools import dropwhile, islice
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.responses import FileResponse
+from starlette.concurrency import run_in_threadpool
+
+from service.api.checks import check_raw
+from service.api.dependencies import CallerDependency, Services
+from service.api.errors import declare_problems
+from service.api.results import answer_with_file
+from service.api.uploads import FILE_BODY, receive_upload
+from service.captures import Capture
+from service.errors import NotFoundError
+from service.job_records import QUEUE_BY_KIND, Job
+from service.schemas import (
+    CaptureDeletedSchema,
+    CaptureListSchema,
+    CaptureSchema,
+    FileSchema,
+    FinetuneParameters,
+)
+from training.errors import ModelError, PhotositeError
+
+MAX_PAGE = 200
+
+CaptureId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+
+router = APIRouter(prefix="/captures", tags=["captures"])
+
+
+@router.post(
+    "",
+    status_code=201,
+    openapi_extra={"requestBody": FILE_BODY},
+    responses={
+        200: {"description": "It was there already", "model": CaptureSchema},
+        **declare_problems(401, 408, 409, 413, 415, 422, 429, 503),
+    },
+)
+async def add_capture(request: Request, response: Response, caller: CallerDependency) -> CaptureSchema:
+    """Keep a noisy raw.
+
+    Send it as the field `file` of a form, or as the body itself. A worker then finds out its camera and its noise. The
+    same content sent again is the same capture.
+    """
+    try:
+        capture, is_new = await _keep(request, caller.tenant, caller.services)
+    except PhotositeError as error:
+        caller.services.metrics.rejected.labels(error.code).inc()
+        raise
+    response.status_code = 201 if is_new else 200
+    response.headers["Location"] = f"/captures/{capture.id}"
+    return capture.to_schema()
+
+
+async def _keep(request: Request, tenant: str, services: Services) -> tuple[Capture, bool]:
+    await run_in_threadpool(services.admission.check_job, tenant, QUEUE_BY_KIND["describe"])
+    await run_in_threadpool(services.admission.check_storage, tenant)
+    async with receive_upload(request, tenant, services.blobs, services.settings) as upload:
+        await run_in_threadpool(check_raw, upload.writer.path, force=False)
+        blob = await run_in_threadpool(upload.writer.commit)
+    services.metrics.upload_bytes.observe(blob.bytes)
+    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
+    capture, job = await run_in_threadpool(services.captures.create, tenant, kept)
+    if job:
+        await run_in_threadpool(services.queue.publish_soon, job)
+    return capture, job is not None
+
+
+@router.get("", responses=declare_problems(401, 422, 503))
+def list_captures(
+    caller: CallerDependency,
+    cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="`next_cursor` of the page before")] = None,
+    limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
+) -> CaptureListSchema:
+    """Captures, newest first, a page at a time."""
+    captures = caller.services.captures.all(caller.tenant)
+    if cursor:
+        captures = islice(dropwhile(lambda capture: capture.id != cursor, captures), 1, None)
+    page = list(islice(captures, limit + 1))
+    more = len(page) > limit
+    shown = [capture.to_schema() for capture in page[:limit]]
+    return CaptureListSchema(captures=shown, next_cursor=shown[-1].id if more else None)
+
+
+@router.get("/{capture_id}", responses=declare_problems(401, 404, 422, 503))
+def show_capture(capture_id: CaptureId, caller: CallerDependency) -> CaptureSchema:
+    """One capture."""
+    return caller.services.captures.get(caller.tenant, capture_id).to_schema()
+
+
+@router.get(
+    "/{capture_id}/thumbnail",
+    response_class=FileResponse,
+    responses={
+        200: {"description": "A small picture", "content": {"image/webp": {}}},
+        304: {"description": "The client has it already"},
+        **declare_problems(401, 404, 422, 503),
+    },
+)
+async def show_thumbnail(capture_id: CaptureId, request: Request, caller: CallerDependency) -> Response:
+    """A small picture of a capture, once a worker has made it."""
+    capture = await run_in_threadpool(caller.services.captures.get, caller.tenant, capture_id)
+    if capture.thumbnail is None:
+        raise NotFoundError(f"there is no thumbnail of the capture {capture_id}: it is {capture.state}")
+    return await answer_with_file(capture.thumbnail, caller.tenant, request, caller.services, {})
+
+
+@router.delete("/{capture_id}", responses=declare_problems(401, 404, 422, 503))
+def delete_capture(capture_id: CaptureId, caller: CallerDependency) -> CaptureDeletedSchema:
+    """Delete a capture; jobs that learn from it go on, models that have learned from it stay."""
+    capture = caller.services.captures.delete(caller.tenant, capture_id)
+    jobs = caller.services.jobs.unfinished(caller.tenant)
+    users = [job.id for job in jobs if _uses(job, capture_id)]
+    return CaptureDeletedSchema(id=capture_id, jobs=users, models=_models_made_with(capture, caller.services))
+
+
+def _uses(job: Job, capture_id: str) -> bool:
+    return isinstance(job.parameters, FinetuneParameters) and capture_id in job.parameters.captures
+
+
+def _models_made_with(capture: Capture, services: Services) -> list[str]:
+    """The tenant's models whose manifests name the capture's digest."""
+    found = []
+    for reference in services.own_registry(capture.tenant).references():
+        try:
+            made_with = reference.manifest().training.get("captures", [])
+        except ModelError:  # a damaged manifest tells nothing
+            continue
+        if capture.file.sha256 in made_with:
+            found.append(str(reference))
+    return found

@@ -1,0 +1,117 @@
+"""A fine-tuning job: a model adapted to a camera from noisy captures, judged, and published.
+
+In the flow: claim → **fetch captures → train, making way for pictures → judge → publish the version** → result.
+
+The run lies in the data folder under the job's id: an attempt that died is gone on with, bit for bit. The new version's
+number is written into the job before the version appears, so that no job ever makes two.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import TYPE_CHECKING, Any, cast
+
+from service.errors import JobNotFoundError
+from service.schemas import FileSchema, FinetuneParameters
+from service.storage import BlobKey
+from training.finetuning.options import FinetuneOptions
+from training.finetuning.pipeline import finetune
+from training.finetuning.release import publish_finetuned
+from training.finetuning.report import REPORT_NAME
+from training.registry import set_default
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from service.job_records import Job
+    from service.worker.lease import Lease
+    from service.worker.pipeline import Workshop
+    from training.registry import ModelRef
+
+NICENESS = 10
+"""On a processor, a picture's tiles go before the training step that is being computed."""
+
+
+def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
+    """Adapt a model; the new version is published either way, and becomes the default if it is better and wished.
+
+    Raises:
+        PhotositeError: Whatever is at fault: the captures, the model, the storage; LeaseLostError if the job is not
+            ours.
+    """
+    parameters = cast("FinetuneParameters", job.parameters)
+    os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
+    remove_ended_runs(workshop)
+    run = _runs(workshop) / job.id
+    captures = _fetch(job, run, workshop, lease)
+    base = workshop.models.registry(job.tenant).resolve(parameters.base)
+
+    def advance(stage: str, share: float, figures: dict[str, Any]) -> None:
+        lease.advance(stage, share, figures)
+        workshop.turns.make_way(lambda: lease.advance(stage, share, figures))
+
+    report = finetune(captures, base, run, _options(parameters), device=workshop.settings.device, progress=advance)
+    lease.advance("publish", 0)
+    reference = _publish(workshop.jobs.get(job.id), run, workshop)
+    if report.better and parameters.make_default:
+        set_default(workshop.settings.tenant_models_dir(job.tenant), str(reference))
+    blob = workshop.blobs.keep(run / REPORT_NAME, job.tenant)
+    result = FileSchema(name=REPORT_NAME, bytes=blob.bytes, sha256=blob.key.sha256)
+    done = workshop.jobs.succeed(job, result=result, model=str(reference), report=report.to_json())
+    shutil.rmtree(run, ignore_errors=True)
+    return done
+
+
+def _runs(workshop: Workshop) -> Path:
+    return workshop.settings.data_dir / "runs"
+
+
+def remove_ended_runs(workshop: Workshop) -> None:
+    """Delete the runs of jobs that were cancelled, failed or erased while no worker looked."""
+    for folder in _runs(workshop).glob("*"):
+        try:
+            ended = workshop.jobs.get(folder.name).finished
+        except JobNotFoundError:
+            ended = True
+        if ended:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _fetch(job: Job, run: Path, workshop: Workshop, lease: Lease) -> list[Path]:
+    """The captures under names that reports can show, as links to their blobs."""
+    folder = run / "captures"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for index, file in enumerate(job.inputs):
+        lease.advance("fetch", index / len(job.inputs))
+        path = folder / f"{index + 1:03d} {file.name}"
+        path.unlink(missing_ok=True)
+        path.symlink_to(workshop.blobs.local_path(BlobKey(job.tenant, file.sha256)))
+        paths.append(path)
+    return paths
+
+
+def _options(parameters: FinetuneParameters) -> FinetuneOptions:
+    return FinetuneOptions(objective=parameters.objective, steps=parameters.steps, minutes=parameters.minutes)
+
+
+def _publish(job: Job, run: Path, workshop: Workshop) -> ModelRef:
+    """The job's version of the model: published now, or by an attempt that died right afterwards.
+
+    Raises:
+        LeaseLostError: The job is no longer ours.
+    """
+    name = cast("FinetuneParameters", job.parameters).name
+    folder, known = workshop.settings.tenant_models_dir(job.tenant), workshop.models.registry(job.tenant)
+    while True:
+        if job.model is None:
+            job = workshop.jobs.reserve_model(job, f"{name}@{known.next_version(name)}")
+        reserved = str(job.model)
+        version = reserved.partition("@")[2]
+        earlier = [reference for reference in known.references() if str(reference) == reserved]
+        if not earlier:
+            return publish_finetuned(run, folder, name, version, known=known, made_by=job.id)
+        if earlier[0].manifest().training.get("made_by") == job.id:
+            return earlier[0]
+        job = workshop.jobs.reserve_model(job, f"{name}@{known.next_version(name)}")  # another job was faster
