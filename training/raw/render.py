@@ -232,20 +232,22 @@ def average_areas(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[np.floa
     >>> average_areas(np.array([[0.0, 3.0, 6.0]]), (1, 2)).tolist()
     [[1.0, 5.0]]
     """
-    return _average_rows(_average_rows(plane, size[0]).T, size[1]).T
+    return _average_axis(_average_axis(plane, size[0], 0), size[1], 1)
 
 
-def _average_rows(values: NDArray[Any], count: int) -> NDArray[np.float32]:
-    """(n, …) to (count, …), n at least `count`."""
+def _average_axis(values: NDArray[Any], count: int, axis: int) -> NDArray[np.float32]:
+    """Shrink one axis to `count`, which is at most its length."""
     values = values.astype(np.float32, copy=False)
-    if count == len(values):
+    length = values.shape[axis]
+    if count == length:
         return values
-    edges = np.linspace(0, len(values), count + 1)[:-1]
+    edges = np.linspace(0, length, count + 1)[:-1]
     first = edges.astype(int)
-    before = (edges - first).reshape(-1, *(1,) * (values.ndim - 1)) * values[first]  # belongs to the area before
-    sums: NDArray[np.float32] = (np.add.reduceat(values, first, axis=0) - before).astype(np.float32)
-    sums[:-1] += before[1:]
-    return sums * np.float32(count / len(values))
+    along = tuple(-1 if of == axis else 1 for of in range(values.ndim))
+    before = (edges - first).astype(np.float32).reshape(along) * values.take(first, axis)  # is the area before's
+    after = np.roll(before, -1, axis)  # the last area takes the first edge's share, which is 0
+    sums: NDArray[np.float32] = np.add.reduceat(values, first, axis) - before + after
+    return sums * np.float32(count / length)
 
 
 def _mean_deltas(raw: RawImage, area: Rectangle, corner: tuple[int, int], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -254,10 +256,10 @@ def _mean_deltas(raw: RawImage, area: Rectangle, corner: tuple[int, int], size: 
     added = np.zeros((1, 1), dtype=np.float32)
     if levels.black_delta_rows:
         rows = np.array(levels.black_delta_rows)[area.top - active.top :][corner[0] : area.height // 2 * 2 : 2]
-        added = added + _average_rows(rows, size[0])[:, None]
+        added = added + _average_axis(rows, size[0], 0)[:, None]
     if levels.black_delta_columns:
         columns = np.array(levels.black_delta_columns)[area.left - active.left :][corner[1] : area.width // 2 * 2 : 2]
-        added = added + _average_rows(columns, size[1])[None, :]
+        added = added + _average_axis(columns, size[1], 0)[None, :]
     return added
 
 
