@@ -45,6 +45,13 @@ def encode_png(picture: NDArray[np.uint8]) -> bytes:
     return buffer.getvalue()
 
 
+def encode_webp(picture: NDArray[np.uint8], quality: int = 80) -> bytes:
+    """(h, w, 3) as a WebP file without metadata; `quality` 0 … 100."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "WEBP", quality=quality)
+    return buffer.getvalue()
+
+
 def _colours(packed: NDArray[np.float32]) -> NDArray[np.floating]:
     """(h, w, 3): red, the mean of both greens, blue."""
     red, green_red, green_blue, blue = packed

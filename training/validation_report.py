@@ -31,7 +31,7 @@ JSON_NAME, HTML_NAME = "report.json", "report.html"
 
 
 def describe(
-    engine: Engine, dataset: Path, options: ValidateOptions, results: tuple[Validation, ...]
+    engine: Engine, dataset: Path | str, options: ValidateOptions, results: tuple[Validation, ...]
 ) -> dict[str, Any]:
     """Everything that was found, in plain JSON types; scores are rounded to what they are good for."""
     return {

@@ -12,9 +12,6 @@ from training.errors import RawError
 if TYPE_CHECKING:
     import argparse
 
-    from training.noise_choice import NoiseChoice
-    from training.raw.image import RawMetadata
-
 
 def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add the command."""
@@ -41,47 +38,16 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def inspect(file: Path) -> FileResult:
-    """Everything that the file and its pixels say."""
-    from training.denoise import check_denoisable, pack_signal  # noqa: PLC0415  (numpy, which `--help` does not need)
-    from training.noise_choice import choose_noise  # noqa: PLC0415
-    from training.raw.dng import read_raw  # noqa: PLC0415
+    """Everything that the file and its pixels say; a failure where it cannot be denoised."""
+    from training.capture_facts import describe_capture  # noqa: PLC0415  (numpy, which `--help` does not need)
 
     try:
-        raw = read_raw(file)
-        warnings = check_denoisable(raw.metadata)
-        choice = choose_noise(pack_signal(raw), raw.metadata)
+        facts = describe_capture(file)
     except RawError as error:
         return print_failure(file, error)
-    return FileResult(file, report=describe(raw.metadata, choice, (*warnings, *choice.warnings)))
-
-
-def describe(metadata: RawMetadata, choice: NoiseChoice, warnings: tuple[str, ...]) -> dict[str, Any]:
-    """Plain JSON types, in the order in which they are printed."""
-    estimate = choice.estimate
-    return {
-        "camera": metadata.camera,
-        "iso": metadata.iso,
-        "size": [metadata.width, metadata.height],
-        "active_area": list(metadata.active_area),
-        "cfa_pattern": metadata.cfa_pattern,
-        "bits_per_sample": metadata.bits_per_sample,
-        "compression": metadata.compression,
-        "black_level": [round(float(black), 4) for black in metadata.levels.mean_black],
-        "white_level": metadata.levels.white_level,
-        "noise": {"shot": list(choice.model.shot_noise), "read": list(choice.model.read_noise)},
-        "noise_source": choice.source,
-        "noise_profile": None if metadata.noise_profile is None else list(metadata.noise_profile.to_profile()),
-        "noise_estimate": None
-        if estimate is None
-        else {
-            "shot": estimate.model.shot_noise[0],
-            "shot_error": estimate.shot_error,
-            "read": estimate.model.read_noise[0],
-            "read_error": estimate.read_error,
-        },
-        "denoisable": True,
-        "warnings": list(warnings),
-    }
+    if facts.refusal:
+        return print_failure(file, facts.refusal)
+    return FileResult(file, report=facts.to_json())
 
 
 def _lines(file: Path, report: dict[str, Any]) -> list[str]:
@@ -92,6 +58,7 @@ def _lines(file: Path, report: dict[str, Any]) -> list[str]:
     black = report["black_level"]
     rows = [
         ("camera", report["camera"] + (f", ISO {report['iso']}" if report["iso"] else "")),
+        *([("taken", taken)] if (taken := _taken(report)) else []),
         ("size", f"{width}×{height}, of which rows {top}–{bottom}, columns {left}–{right} saw light"),
         ("pattern", report["cfa_pattern"]),
         ("storage", f"{report['bits_per_sample']} bits, {report['compression']}"),
@@ -104,6 +71,17 @@ def _lines(file: Path, report: dict[str, Any]) -> list[str]:
         ("verdict", "can be denoised"),
     ]
     return [str(file), *(f"  {name:<8} {text}" for name, text in rows)]
+
+
+def _taken(report: dict[str, Any]) -> str:
+    """Exposure and time, as far as they are known."""
+    seconds, f_number, captured = report["exposure_time_s"], report["f_number"], report["captured"]
+    parts = [
+        seconds and (f"{seconds:g} s" if seconds >= 0.3 else f"1/{1 / seconds:.0f} s"),
+        f_number and f"f/{f_number:g}",
+        captured and captured.replace("T", " "),
+    ]
+    return ", ".join(part for part in parts if part)
 
 
 def _pair(profile: list[float]) -> str:

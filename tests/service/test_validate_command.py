@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,8 @@ from sidd_factory import make_blocks
 from tiny_models import publish_model
 
 from service.cli import main
+from training.datasets import validation_sets
+from training.datasets.mini_blocks import make_mini_blocks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,3 +81,30 @@ def test_a_pattern_can_be_given_for_a_camera(dataset: Path, capsys: pytest.Captu
     assert main(["validate", "--dataset", str(dataset), *arguments]) == 0
     images = json.loads(capsys.readouterr().out)["validation"]["per_image"]
     assert [image["cfa_pattern"] for image in images] == ["RGGB", "GRBG"]
+
+
+def test_the_set_that_ships_needs_no_files(
+    dataset: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(validation_sets, "make_mini_blocks", partial(make_mini_blocks, 32))
+    folder = dataset.parent / "report"
+    arguments = ["--noise", "1e-3,1e-6", "--report", str(folder), "--json", "--device", "cpu"]
+    assert main(["validate", "--dataset", "mini", *arguments]) == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["dataset"] == "mini"
+    assert [row["iso"] for row in report["validation"]["groups"]] == [100, 400, 1600, 6400, None]
+    assert not (folder / "SubmitRaw.mat").exists()
+    assert "no submission files" in printed.err
+
+
+@pytest.mark.slow
+def test_the_default_model_improves_the_set_that_ships(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHOTOSITE_DATA_DIR", str(tmp_path))
+    assert main(["validate", "--dataset", "mini", "--json", "--device", "cpu"]) == 0
+    found = json.loads(capsys.readouterr().out)["validation"]
+    gains = [image["mean"]["gain"] for image in found["per_image"]]
+    assert min(gains) > 1
+    assert found["mean"]["gain"] > 4

@@ -10,7 +10,7 @@ named by names.txt beside them, a line each, in SIDD's form or any other.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Protocol
 
 from training.datasets.cache import CACHE_NAME, CachedMosaic, MosaicCache
 from training.datasets.matlab import array_shape, read_array
@@ -33,14 +33,27 @@ SMALLEST_SIDE = 32
 NAMES = "names.txt"
 
 
+class Mosaics(Protocol):
+    """Where blocks are read from: the cache's files, or memory."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(images, blocks, H, W)."""
+        ...
+
+    def read(self, index: Any = ()) -> NDArray[np.float32]:
+        """The part of the array that `index` names, as float32."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BlockSet:
     """Blocks of one kind, read image by image."""
 
     name: str
     """"validation" or "benchmark"."""
-    noisy: CachedMosaic
-    clean: CachedMosaic | None
+    noisy: Mosaics
+    clean: Mosaics | None
     """None for the benchmark, whose clean blocks are not public."""
     scenes: tuple[Scene, ...]
     """The images, in order."""

@@ -74,7 +74,7 @@ class Scene(NamedTuple):
 
     name: str
     camera: str
-    """Two letters, a key of `CAMERAS`; empty if the name does not say."""
+    """Two letters, a key of `CAMERAS`; empty if the name does not say; "synthetic" where there was none."""
     iso: int | None
     """ISO speed, None if the name does not say."""
 

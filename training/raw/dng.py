@@ -6,7 +6,8 @@ areas, reorder or truncate black levels and average the per-row ones.
 
 Source: DNG specification 1.7, chapter 4: BlackLevel (50714) and its kin, WhiteLevel (50717), LinearizationTable
 (50712), ActiveArea (50829, whose corner is the origin of CFAPattern and of BlackLevel), NoiseProfile (51041),
-NoiseReductionApplied (50935), OpcodeList1 (51008).
+NoiseReductionApplied (50935), OpcodeList1 (51008), Orientation (274), DefaultCropOrigin (50719, within the active area)
+and DefaultCropSize (50720).
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from training.errors import UnreadableRawError, UnsupportedRawError
 from training.noise import NoiseModel
 from training.raw import tags
 from training.raw.bayer import channel_grid
+from training.raw.colour import read_colour
 from training.raw.decode import default_decoder
-from training.raw.image import ActiveArea, RawImage, RawMetadata
+from training.raw.exposure import read_exposure, read_iso
+from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
 from training.raw.layout import MIN_SIDE, camera_name, find_mosaic
 from training.raw.levels import Levels
 from training.raw.opcodes import Opcode, depend_on_numbers, find_bad_pixels, parse_opcodes
@@ -40,6 +43,8 @@ if TYPE_CHECKING:
 
 MAX_XMP_BYTES = 1 << 20
 """A larger packet counts as unmarked: reading a hostile one of this size already takes a second."""
+MIN_CROP = 8
+"""Photosites that a default crop has at least, each way; a smaller one is not meant to be seen."""
 _SPACES = re.compile(rb"\s+")
 
 
@@ -95,7 +100,7 @@ def _metadata(tiff: TiffFile, layout: MosaicLayout, opcodes: tuple[Opcode, ...])
     return RawMetadata(
         make=make,
         model=model,
-        iso=_iso(tiff),
+        iso=read_iso(tiff),
         width=layout.width,
         height=layout.height,
         bits_per_sample=layout.bits_per_sample,
@@ -108,6 +113,10 @@ def _metadata(tiff: TiffFile, layout: MosaicLayout, opcodes: tuple[Opcode, ...])
         denoised_by=_denoised_by(tiff),
         linearised=tags.LINEARIZATION_TABLE in layout.directory.entries,
         precision_fixed=depend_on_numbers(opcodes),
+        exposure=read_exposure(tiff),
+        colour=read_colour(tiff),
+        orientation=_orientation(tiff),
+        default_crop=_default_crop(tiff, layout, active_area),
     )
 
 
@@ -205,19 +214,27 @@ def _noise_reduction_applied(tiff: TiffFile, layout: MosaicLayout) -> float | No
     return float(values[0]) if values and math.isfinite(values[0]) else None
 
 
-def _iso(tiff: TiffFile) -> int | None:
-    """ISO speed from the Exif directory, else from IFD0; an unreadable one does not spoil the file."""
+def _orientation(tiff: TiffFile) -> int:
+    """Orientation; as it lies where the file says nothing, or nothing that makes sense."""
     try:
-        exif = tiff.parse_exif(tiff.chain[0])
-        for directory in (exif, tiff.chain[0]):
-            iso = tiff.integer(directory, tags.ISO_SPEED_RATINGS, 0) if directory else 0
-            if directory and iso == 65535:
-                iso = tiff.integer(directory, tags.RECOMMENDED_EXPOSURE_INDEX, iso)
-            if iso > 0:
-                return iso
+        turned = tiff.integer(tiff.chain[0], tags.ORIENTATION, 1)
+    except UnreadableRawError:
+        return 1
+    return turned if 1 <= turned <= 8 else 1
+
+
+def _default_crop(tiff: TiffFile, layout: MosaicLayout, area: ActiveArea) -> Rectangle | None:
+    """DefaultCropOrigin and DefaultCropSize, columns first; None where they say nothing that makes sense."""
+    try:
+        origin = tiff.values(layout.directory, tags.DEFAULT_CROP_ORIGIN, (0, 0), most=2)
+        size = tiff.values(layout.directory, tags.DEFAULT_CROP_SIZE, most=2)
     except UnreadableRawError:
         return None
-    return None
+    if len(origin) != 2 or len(size) != 2 or not np.isfinite([*origin, *size]).all():
+        return None
+    left, top = area.left + round(origin[0]), area.top + round(origin[1])
+    crop = Rectangle(top, left, top + round(size[1]), left + round(size[0])).intersection(area)
+    return crop if min(crop.height, crop.width) >= MIN_CROP else None
 
 
 def _denoised_by(tiff: TiffFile) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from training.raw.bayer import red_position
+from training.raw.colour import CameraColour
+from training.raw.exposure import Exposure
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,8 +22,8 @@ if TYPE_CHECKING:
     from training.raw.levels import Levels
 
 
-class ActiveArea(NamedTuple):
-    """The rectangle of photosites that saw light, half open, in full-frame coordinates."""
+class Rectangle(NamedTuple):
+    """A rectangle of photosites, half open, in full-frame coordinates."""
 
     top: int
     left: int
@@ -40,8 +42,24 @@ class ActiveArea(NamedTuple):
 
     @property
     def slices(self) -> tuple[slice, slice]:
-        """The index that cuts the active area out of a full frame."""
+        """The index that cuts it out of a full frame."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def intersection(self, other: Rectangle) -> Rectangle:
+        """What both have in common; empty (no height or no width) where that is nothing.
+
+        >>> Rectangle(0, 0, 4, 6).intersection(Rectangle(2, 3, 9, 9))
+        Rectangle(top=2, left=3, bottom=4, right=6)
+        """
+        top, left = max(self.top, other.top), max(self.left, other.left)
+        bottom, right = min(self.bottom, other.bottom), min(self.right, other.right)
+        return Rectangle(top, left, max(bottom, top), max(right, left))
+
+
+class ActiveArea(Rectangle):
+    """The photosites that saw light."""
+
+    __slots__ = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,6 +96,19 @@ class RawMetadata:
     """The file has a LinearizationTable; `RawImage.mosaic` holds its outputs."""
     precision_fixed: bool = False
     """The file's opcodes depend on stored numbers, so these may not be scaled."""
+    exposure: Exposure = field(default_factory=Exposure)
+    """How the picture was taken, as far as the file says."""
+    colour: CameraColour = field(default_factory=CameraColour)
+    """What the camera's colours mean, as far as the file says."""
+    orientation: int = 1
+    """How to turn the picture for viewing (tag 274), 1 … 8; the mosaic is never turned."""
+    default_crop: Rectangle | None = None
+    """What is meant to be seen (tags 50719, 50720), within the active area; None for all of that."""
+
+    @property
+    def visible_area(self) -> Rectangle:
+        """What is meant to be seen."""
+        return self.default_crop or self.active_area
 
     @property
     def camera(self) -> str:

@@ -37,9 +37,12 @@ SAMPLE_FORMAT = 339  # see UNSIGNED_INTEGER
 XMP = 700  # an XMP packet
 CFA_REPEAT_PATTERN_DIM = 33421  # rows and columns of the colour pattern
 CFA_PATTERN = 33422  # its colours, row by row: 0 red, 1 green, 2 blue
+EXPOSURE_TIME = 33434  # seconds, in the Exif directory
+F_NUMBER = 33437  # aperture, in the Exif directory
 EXIF_IFD = 34665  # where the Exif directory begins
 ISO_SPEED_RATINGS = 34855  # ISO speed, in the Exif directory; 65535 where it is larger
 RECOMMENDED_EXPOSURE_INDEX = 34866  # ISO speed that may be larger than 65535
+DATE_TIME_ORIGINAL = 36867  # when the picture was taken by the camera's clock, in the Exif directory
 MAKER_NOTE = 37500  # the camera maker's own data, in the Exif directory
 
 # DNG.
@@ -57,15 +60,22 @@ WHITE_LEVEL = 50717  # number at which a photosite is saturated
 DEFAULT_CROP_ORIGIN = 50719  # within the active area
 DEFAULT_CROP_SIZE = 50720  # columns and rows to show
 COLOR_MATRIX_1 = 50721  # XYZ → camera colours
+COLOR_MATRIX_2 = 50722  # the same under another light
+CAMERA_CALIBRATION_1 = 50723  # colours of the reference camera → colours of this one
+CAMERA_CALIBRATION_2 = 50724  # the same under another light
 ANALOG_BALANCE = 50727  # gains already applied to the stored numbers
 AS_SHOT_NEUTRAL = 50728  # camera colour of a neutral
+AS_SHOT_WHITE_XY = 50729  # chromaticity of the light, where AsShotNeutral is missing
 BASELINE_EXPOSURE = 50730  # exposure correction of the default rendering
 DNG_PRIVATE_DATA = 50740  # the writing program's own data
 CALIBRATION_ILLUMINANT_1 = 50778  # light under which ColorMatrix1 was measured
+CALIBRATION_ILLUMINANT_2 = 50779  # the same for ColorMatrix2
 RAW_DATA_UNIQUE_ID = 50781  # 16 bytes that change when the mosaic changes
 ORIGINAL_RAW_FILE_NAME = 50827  # name of the raw file that a DNG was made of
 ACTIVE_AREA = 50829  # top, left, bottom, right of the photosites that saw light
 MASKED_AREAS = 50830  # rectangles that saw no light
+CAMERA_CALIBRATION_SIGNATURE = 50931  # whose profiles CameraCalibration belongs to
+PROFILE_CALIBRATION_SIGNATURE = 50932  # which CameraCalibration the profile belongs to
 NOISE_REDUCTION_APPLIED = 50935  # 0 none … 1 as much as is ever wanted; 0/0 unknown
 RAW_IMAGE_DIGEST = 50972  # MD5 of the mosaic, old way
 SUB_TILE_BLOCK_SIZE = 50974  # blocks within a tile that are stored one after the other
@@ -75,6 +85,9 @@ OPCODE_LIST_2 = 51009  # applied after linearisation
 OPCODE_LIST_3 = 51022  # applied after demosaicing
 NOISE_PROFILE = 51041  # (S, O): variance = S · x + O
 NEW_RAW_IMAGE_DIGEST = 51111  # MD5 of the mosaic, tile by tile
+CALIBRATION_ILLUMINANT_3 = 52529  # light under which ColorMatrix3 was measured
+CAMERA_CALIBRATION_3 = 52530  # as CameraCalibration1, under that light
+COLOR_MATRIX_3 = 52531  # as ColorMatrix1, under that light
 COLUMN_INTERLEAVE_FACTOR = 52547  # fields of columns that are stored one after the other
 
 # NewSubFileType.
