@@ -8,7 +8,7 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobKind = Literal["denoise", "describe", "finetune", "validate"]
@@ -42,6 +42,15 @@ def parse_noise(text: str) -> tuple[float, float]:
     return shot_noise, read_noise
 
 
+def _check_noise(text: str) -> str:
+    parse_noise(text)
+    return text
+
+
+NoiseText = Annotated[str, Field(max_length=100), AfterValidator(_check_noise)]
+"""A noise model as `parse_noise` reads it."""
+
+
 class DenoiseParameters(BaseModel):
     """How one raw is to be denoised."""
 
@@ -51,7 +60,7 @@ class DenoiseParameters(BaseModel):
     """Model as NAME or NAME@VERSION; none: the default."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 gives the input back, 1 denoises fully."""
-    noise: Annotated[str, Field(max_length=100)] | None = None
+    noise: NoiseText | None = None
     """SHOT,READ: variance = SHOT · x + READ of the signal between black 0 and white 1; none: the file's own."""
     precision: Literal["auto", "keep"] = "auto"
     """Whether the result may have more bits per sample than the file, where its noise hid the finer steps."""
@@ -59,13 +68,6 @@ class DenoiseParameters(BaseModel):
     """What becomes of the preview inside the file."""
     force: bool = False
     """Denoise a file that carries a denoiser's mark."""
-
-    @field_validator("noise")
-    @classmethod
-    def _check_noise(cls, noise: str | None) -> str | None:
-        if noise is not None:
-            parse_noise(noise)
-        return noise
 
 
 class DenoiseQuery(DenoiseParameters):
@@ -128,15 +130,20 @@ class FinetuneRequest(FinetuneParameters):
         return FinetuneParameters(**self.model_dump(include=set(FinetuneParameters.model_fields)))
 
 
+MINI_DATASET = "mini"
+
+
 class ValidateParameters(BaseModel):
     """How a model is to be measured."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
-    dataset: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,63}$")] = "mini"
+    dataset: Annotated[str, Field(pattern=r"^[\w][\w.-]{0,63}$")] = MINI_DATASET
     """A folder of the server's datasets folder, or "mini", which comes with the service."""
     model: ModelName | None = None
     """Model to measure; none: the default."""
+    noise: NoiseText | None = None
+    """SHOT,READ of all images; none: estimated for each."""
 
 
 class ValidateRequest(ValidateParameters):

@@ -162,7 +162,7 @@ def validate(
                 denoised[index] = denoise_block(noisy[index], engine, model, pattern, options.packing)
                 bar.update()
                 if progress:
-                    progress(bar.n / bar.total)
+                    progress((image * count + index + 1) / (images * count))
             seconds += time.perf_counter() - started
             noises.append(_describe(model, source))
             if clean is not None:

@@ -44,13 +44,20 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
 
 def denoise_options(parameters: DenoiseParameters) -> DenoiseOptions:
     """The library's options for a request's parameters."""
-    noise = None
-    if parameters.noise is not None:
-        shot_noise, read_noise = parse_noise(parameters.noise)
-        noise = NoiseModel.uniform(shot_noise=shot_noise, read_noise=read_noise)
     return DenoiseOptions(
-        strength=parameters.strength, noise=noise, precision=parameters.precision, force=parameters.force
+        strength=parameters.strength,
+        noise=noise_model(parameters.noise),
+        precision=parameters.precision,
+        force=parameters.force,
     )
+
+
+def noise_model(text: str | None) -> NoiseModel | None:
+    """The library's noise model for a request's."""
+    if text is None:
+        return None
+    shot_noise, read_noise = parse_noise(text)
+    return NoiseModel.uniform(shot_noise=shot_noise, read_noise=read_noise)
 
 
 def result_name(input_name: str) -> str:

@@ -5,15 +5,18 @@ In the flow: claim → **open data set → judge, making way for pictures → wr
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from service.schemas import FileSchema, ValidateParameters
-from training.datasets.validation_sets import MINI, open_validation
+from service.schemas import MINI_DATASET, FileSchema, ValidateParameters
+from service.worker.denoising import noise_model
+from training.datasets.validation_sets import open_validation
 from training.submission import Submission
 from training.validate import ValidateOptions, validate
-from training.validation_report import HTML_NAME, JSON_NAME, describe, write_report
+from training.validation_report import JSON_NAME, describe, write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from service.job_records import Job
@@ -34,11 +37,19 @@ def validate_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     parameters = cast("ValidateParameters", job.parameters)
     lease.advance("load", 0)
     reference, engine = workshop.models.get(parameters.model, job.tenant)
-    dataset = MINI if parameters.dataset == MINI else str(workshop.settings.datasets_dir / parameters.dataset)
+    dataset = parameters.dataset
+    if dataset != MINI_DATASET:
+        dataset = str(workshop.settings.datasets_dir / dataset)
+    options = ValidateOptions(noise=noise_model(parameters.noise))
     sets = open_validation(dataset, cache=workshop.settings.data_dir / "cache" / parameters.dataset)
+
+    def advance(stage: str, share: float) -> None:
+        lease.advance(stage, share)
+        workshop.turns.make_way(lambda: lease.advance(stage, share))
+
     with workshop.blobs.scratch() as folder:
-        results = tuple(_judge(engine, blocks, folder, workshop, lease) for blocks in sets)
-        report = describe(engine, parameters.dataset, ValidateOptions(), results)
+        results = tuple(_judge(engine, blocks, options, folder, advance) for blocks in sets)
+        report = describe(engine, parameters.dataset, options, results)
         lease.advance("store", 0)
         write_report(folder, report, results)
         names = [path.name for path in sorted(folder.iterdir()) if path.suffix != ".png"]
@@ -52,17 +63,15 @@ def validate_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     )
 
 
-def _judge(engine: Engine, blocks: BlockSet, folder: Path, workshop: Workshop, lease: Lease) -> Validation:
+def _judge(
+    engine: Engine, blocks: BlockSet, options: ValidateOptions, folder: Path, advance: Callable[[str, float], None]
+) -> Validation:
     """Judge the model on one block set; the benchmark's is also written for submission."""
-
-    def advance(share: float) -> None:
-        lease.advance(blocks.name, share)
-        workshop.turns.make_way(lambda: lease.advance(blocks.name, share))
-
+    progress = partial(advance, blocks.name)
     if blocks.clean is not None:
-        return validate(engine, blocks, ValidateOptions(), progress=advance)
+        return validate(engine, blocks, options, progress=progress)
     submission = Submission(*blocks.shape[:2])
-    result = validate(engine, blocks, ValidateOptions(), submission.add, advance)
+    result = validate(engine, blocks, options, submission.add, progress)
     submission.write(folder, engine.manifest.reference, result.seconds_per_benchmark_megapixel)
     return result
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from service.schemas import DenoiseParameters, parse_noise
+from service.schemas import MINI_DATASET, DenoiseParameters, parse_noise
+from training.datasets import validation_sets
 
 
 def test_defaults_denoise_fully_with_the_default_model() -> None:
@@ -39,3 +40,7 @@ def test_other_model_names_are_refused(model: str) -> None:
 def test_strength_outside_0_to_1_is_refused(strength: float) -> None:
     with pytest.raises(ValidationError):
         DenoiseParameters(strength=strength)
+
+
+def test_the_set_that_ships_is_called_the_same_by_the_service_and_the_library() -> None:
+    assert validation_sets.MINI == MINI_DATASET

@@ -73,7 +73,9 @@ async def _keep(request: Request, tenant: str, services: Services) -> tuple[Capt
 @router.get("", responses=declare_problems(401, 422, 503))
 def list_captures(
     caller: CallerDependency,
-    cursor: Annotated[str | None, Query(pattern="^[0-9a-f]{32}$", description="`next_cursor` of the page before")] = None,
+    cursor: Annotated[
+        str | None, Query(pattern="^[0-9a-f]{32}$", description="`next_cursor` of the page before")
+    ] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> CaptureListSchema:
     """Captures, newest first, a page at a time."""
