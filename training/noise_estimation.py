@@ -104,13 +104,13 @@ def flat_blocks(packed: NDArray[np.float32], black_clip: float = -np.inf) -> NDA
     coarse = _of_other_planes(_split_energy(blocks)[0])[extent]
     blocks = blocks[extent]
     members = _flat_members(blocks.mean(axis=(1, 2)), coarse)
-    return blocks[np.concatenate(members)] if members else blocks[:0]
+    return np.asarray(blocks[np.concatenate(members)] if members else blocks[:0])
 
 
 def _of_other_planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
     """(n,) for each block the mean of a value over the blocks of the other three planes at its place."""
     planes = values.reshape(4, -1)
-    return ((planes.sum(axis=0) - planes) / 3).ravel()
+    return np.asarray((planes.sum(axis=0) - planes) / 3).ravel()
 
 
 def _blocks(packed: NDArray[np.float32]) -> NDArray[np.float32]:

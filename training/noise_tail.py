@@ -56,7 +56,9 @@ def draw_tukey(shape: tuple[int, ...], tail: float | None, rng: np.random.Genera
     return draws
 
 
-def fit_tail(blocks: NDArray[np.float32], shot_noise: NDArray[np.float64], read_noise: NDArray[np.float64]) -> float | None:
+def fit_tail(
+    blocks: NDArray[np.float32], shot_noise: NDArray[np.float64], read_noise: NDArray[np.float64]
+) -> float | None:
     """Find the λ with which photons and read noise have the tails that flat blocks show.
 
     Args:
@@ -107,7 +109,7 @@ def geary_ratio(blocks: NDArray[np.floating]) -> float:
 def detrended(blocks: NDArray[np.floating]) -> NDArray[np.floating]:
     """(n, 8, 8) blocks without the parabola that fits each best."""
     size = blocks.shape[-1]
-    flat = blocks.reshape(len(blocks), -1) @ detrending(size)
+    flat: NDArray[np.floating] = blocks.reshape(len(blocks), -1) @ detrending(size)
     return flat.reshape(blocks.shape)
 
 
@@ -116,4 +118,4 @@ def detrending(size: int) -> NDArray[np.float64]:
     row, column = (axis.ravel() for axis in np.mgrid[-1 : 1 : size * 1j, -1 : 1 : size * 1j])
     powers = [(a, b) for a in range(_TERMS) for b in range(_TERMS - a)]
     basis, _ = np.linalg.qr(np.stack([row**a * column**b for a, b in powers], axis=1))
-    return np.eye(size * size) - basis @ basis.T
+    return np.asarray(np.eye(size * size) - basis @ basis.T)

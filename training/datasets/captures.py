@@ -78,7 +78,7 @@ def open_captures(folder: Path, *, patch_size: int, cache: Path | None = None) -
     """
     store = MosaicCache(cache or folder / CACHE_NAME)
     captures, skipped = [], []
-    for path in tqdm(_files(folder), desc="decoding captures", unit="file", disable=None):
+    for path in tqdm(files_under(folder), desc="decoding captures", unit="file", disable=None):
         name = str(path.relative_to(folder))
         try:
             captures.append(open_capture(path, name, patch_size, store))
@@ -92,8 +92,8 @@ def open_captures(folder: Path, *, patch_size: int, cache: Path | None = None) -
     return Captures(captures=tuple(captures), patch_size=patch_size, skipped=tuple(skipped))
 
 
-def _files(folder: Path) -> list[Path]:
-    """Files to try, by name."""
+def files_under(folder: Path) -> list[Path]:
+    """Files at any depth of a folder, by name; hidden ones are left alone."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in files if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
@@ -126,7 +126,12 @@ def _decode(path: Path, store: MosaicCache) -> CachedMosaic:
     packed = pack_signal(raw)
     choice = choose_noise(packed, raw.metadata)
     noise = [float(np.mean(values)) for values in (choice.model.shot_noise, choice.model.read_noise)]
-    facts = {"noise": noise, "noise_source": choice.source, "camera": raw.metadata.camera, "black_clip": black_clip(raw.metadata)}
+    facts = {
+        "noise": noise,
+        "noise_source": choice.source,
+        "camera": raw.metadata.camera,
+        "black_clip": black_clip(raw.metadata),
+    }
     return store.add(path, unpack(packed), facts, _steps(raw.metadata))
 
 

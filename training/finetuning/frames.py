@@ -15,8 +15,6 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from training.datasets.cache import CACHE_NAME, MosaicCache
 from training.datasets.captures import open_capture
 from training.errors import ConfigError, RawError
@@ -29,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from training.datasets.cache import CachedMosaic

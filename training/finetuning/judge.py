@@ -15,6 +15,7 @@ In the flow: held-out regions → **judge** → verdict. Base and candidate see 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -24,18 +25,19 @@ from training.brightness import keep_brightness
 from training.denoise import run_tiled
 from training.finetuning.bootstrap import bootstrap_gain
 from training.finetuning.character import Correlation, lag_one
+from training.finetuning.regions import SMALLEST_BAND
 from training.finetuning.stein import stein_risk
 from training.objectives.recorrupted import draw_noise, recorrupt
 from training.raw.bayer import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
     from training.engines.base import Engine
     from training.finetuning.bootstrap import Gain
-    from training.finetuning.frames import Frame
+    from training.finetuning.material import Material
     from training.finetuning.regions import Region
     from training.noise import NoiseModel
 
@@ -73,25 +75,17 @@ class Judgement:
 
 
 def judge(
-    base: Engine,
-    candidate: Engine,
-    frames: Sequence[Frame],
-    regions: Sequence[Region],
-    partners: Mapping[int, int],
-    tail: float | None,
-    progress: Callable[[float], None],
+    engines: tuple[Engine, Engine], material: Material, regions: Sequence[Region], progress: Callable[[float], None]
 ) -> Judgement:
     """Judge both models.
 
     Args:
-        base: The model that was started from.
-        candidate: The one that became of it.
-        frames: The captures.
+        engines: The base that was started from, and the candidate that became of it.
+        material: The captures.
         regions: What no training step has seen of each.
-        partners: The other frame of the same scene, where there is one.
-        tail: Shape of the read noise, Tukey's λ; None for a Gaussian one.
         progress: Called between tiles with the share done; what it raises ends the work.
     """
+    frames, partners = material.frames, material.partners
     regions = [_shortened(region, MAX_PIXELS // len(frames)) for region in regions]
     found = _Findings()
     for index, (frame, region) in enumerate(zip(frames, regions, strict=True)):
@@ -100,13 +94,18 @@ def judge(
             measured=pack(frame.read_filled(region.slices)),
             told=frame.told,
             actual=frame.actual,
-            tail=tail,
+            tail=material.character.tail,
             seed=index,
         )
-        passes = _Passes(base, candidate, lambda share, done=index: progress((done + share) / len(frames)))  # type: ignore[misc]
+        passes = _Passes(engines, partial(_tell_of_frame, progress, index, len(frames)))
         other = frames[partners[index]] if index in partners else None
         found.add(work, passes, None if other is None else pack(other.read_filled(region.slices)))
     return found.judgement()
+
+
+def _tell_of_frame(progress: Callable[[float], None], index: int, frames: int, share: float) -> None:
+    """Say how much is done when this share of a frame is."""
+    progress((index + share) / frames)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,8 +124,8 @@ class _Work:
 class _Passes:
     """Runs both networks, and says how far that has come."""
 
-    def __init__(self, base: Engine, candidate: Engine, progress: Callable[[float], None]) -> None:
-        self.engines = base, candidate
+    def __init__(self, engines: tuple[Engine, Engine], progress: Callable[[float], None]) -> None:
+        self.engines = engines
         self._progress, self._done = progress, 0
 
     def network(self, engine: Engine, planes: Planes, noise: NoiseModel) -> Planes:
@@ -187,13 +186,14 @@ class _Findings:
         best = tables.get("second frame", tables["recorrupted"]).sum(axis=0)
         sizes = np.array([size for _, size in self.variances], dtype=np.float64)
         shift = np.average(self.shifts, axis=0, weights=sizes)
+        rows, columns = np.array(self.residuals).mean(axis=0).round(4).tolist()
         total = sum(unit * size for unit, size in self.variances)
         return Judgement(
             gains={name: JudgeGain(bootstrap_gain(*table.T), len(table)) for name, table in tables.items()},
             error_ratio=round(float(np.sqrt(np.clip(best[1] / best[2], 1e-4, 1))), 4),
             mean_shift=tuple(np.round(shift, 7).tolist()),
             shift_error=float(np.sqrt(total) / sizes.sum()),
-            residual_correlation=Correlation(*np.round(np.mean(self.residuals, axis=0), 4).tolist()),
+            residual_correlation=Correlation(rows, columns),
         )
 
 
@@ -202,7 +202,9 @@ def _recorrupted(
 ) -> list[NDArray[np.float64]]:
     """Squared errors, without the noise of what they are measured against, of base and candidate at twice the noise."""
     generator = torch.Generator().manual_seed(work.seed)
-    levels = [torch.tensor([values], dtype=torch.float32) for values in (work.actual.shot_noise, work.actual.read_noise)]
+    levels = [
+        torch.tensor([values], dtype=torch.float32) for values in (work.actual.shot_noise, work.actual.read_noise)
+    ]
     added = draw_noise(torch.from_numpy(signal)[None], levels[0], levels[1], work.tail, generator)[0]
     source, target = recorrupt(torch.from_numpy(work.noisy), torch.from_numpy(work.measured), added, 1.0)
     doubled = work.told.scaled(2)
@@ -223,7 +225,8 @@ def _stein(
         def serve(planes: NDArray[np.floating], engine: Engine = engine) -> NDArray[np.floating]:
             return passes.served(engine, planes.astype(np.float32), work.told)
 
-        risks.append(stein_risk(serve, work.noisy, output, variance, np.random.default_rng(work.seed)))
+        risk = stein_risk(serve, work.noisy, output, variance, np.random.default_rng(work.seed))
+        risks.append(np.where(work.noisy == work.measured, risk, 0))  # a defect is no noise, and may be taken away
     return risks
 
 
@@ -243,14 +246,14 @@ def _tile_means(planes: NDArray[np.float64], tile: int) -> NDArray[np.float64]:
     channels, height, width = planes.shape
     rows, columns = height // tile, width // tile
     cut = planes[:, : rows * tile, : columns * tile].reshape(channels, rows, tile, columns, tile)
-    return cut.mean(axis=(0, 2, 4)).ravel()
+    return np.asarray(cut.mean(axis=(0, 2, 4))).ravel()
 
 
 def _shortened(region: Region, pixels: int) -> Region:
     """The middle of a band, cut along its longer side to so many packed pixels."""
     height, width = region.shape
     longer, shorter = max(height, width), min(height, width)
-    length = min(longer, max(2 * shorter, 4 * pixels // shorter) // 2 * 2)
+    length = min(longer, max(SMALLEST_BAND, 4 * pixels // shorter) // 2 * 2)
     start = (longer - length) // 4 * 2
     if height >= width:
         return region._replace(top=region.top + start, bottom=region.top + start + length)

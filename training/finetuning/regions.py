@@ -62,8 +62,8 @@ def split(shape: tuple[int, ...], share: float, *, at_end: bool) -> Split:
         share: Of the longer side.
         at_end: Which end.
 
-    >>> split((800, 1000), 0.2, at_end=True)
-    Split(training=Region(top=0, left=0, bottom=800, right=800), held_out=Region(top=0, left=800, bottom=800, right=1000))
+    >>> split((800, 1000), 0.2, at_end=True).held_out
+    Region(top=0, left=800, bottom=800, right=1000)
     """
     height, width = shape
     longer = max(height, width)

@@ -15,7 +15,7 @@ from training.finetuning.character import Character, correlation_warning
 from training.raw.bayer import CHANNELS
 
 if TYPE_CHECKING:
-    from training.finetuning.judge import JudgeName, Judgement
+    from training.finetuning.judge import Judgement, JudgeName
 
 MARGIN = 0.05
 """Decibels; less is not worth another model."""
@@ -45,8 +45,8 @@ def decide(judgement: Judgement, character: Character) -> Verdict:
     judge = first_judge(judgement)
     gain, tiles = judgement.gains[judge]
     measured = (
-        f"{_WORDS[judge]} the new model is {abs(gain.db):.2f} dB {'better' if gain.db >= 0 else 'worse'} than the one it"
-        f" came from (95 % interval {gain.low:+.2f} to {gain.high:+.2f} dB, {tiles} tiles)"
+        f"{_WORDS[judge]} the new model is {abs(gain.db):.2f} dB {'better' if gain.db >= 0 else 'worse'} than the one"
+        f" it came from (95 % interval {gain.low:+.2f} to {gain.high:+.2f} dB, {tiles} tiles)"
     )
     against = _objections(judgement, character, judge)
     return Verdict(not against, judge, (measured, *against))
@@ -63,14 +63,20 @@ def _objections(judgement: Judgement, character: Character, judge: JudgeName) ->
     gain, tiles = judgement.gains[judge]
     found = []
     if gain.low <= MARGIN:
-        found.append(f"that is not surely more than {MARGIN:g} dB: the captures hold little that the model did not know")
+        found.append(
+            f"that is not surely more than {MARGIN:g} dB: the captures hold little that the model did not know"
+        )
     if tiles < MIN_TILES:
-        found.append(f"only {tiles} tiles could be judged, and {MIN_TILES} are wanted: more or larger captures would tell")
+        found.append(
+            f"only {tiles} tiles could be judged, and {MIN_TILES} are wanted: more or larger captures would tell"
+        )
     for name, shift in zip(CHANNELS, judgement.mean_shift, strict=True):
         if abs(shift) > MAX_SHIFT + 3 * judgement.shift_error:
             found.append(f"it changes the brightness of {name} by {100 * shift:+.2f} % of full scale")
     if judge != "second frame" and correlation_warning(character.correlation):
-        found.append("the noise is not independent from pixel to pixel, and without two frames of one scene nobody can tell")
+        found.append(
+            "the noise is not independent from pixel to pixel, and without two frames of one scene nobody can tell"
+        )
     stein = judgement.gains["stein"].gain
     if judge == "recorrupted" and character.tail is None and stein.high < 0:
         found.append(f"Stein's estimate says the opposite ({stein.db:+.2f} dB)")
