@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing, nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ from training.run.progress import Progress
 from training.run.stopping import remembered_signals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from training.datasets.base import PatchSource
@@ -51,6 +52,18 @@ CHECKPOINT_SECONDS = 60
 LOG_STEPS = 20
 
 
+class StepReport(NamedTuple):
+    """What a run tells after a step."""
+
+    done: int
+    """Steps that are done."""
+    steps: int
+    """Steps of the whole run."""
+    loss: float
+    seconds: float
+    """Since this part of the run began."""
+
+
 def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to be read from top to bottom)
     config: TrainingConfig,
     data: PatchSource,
@@ -59,6 +72,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
     resume: bool,
     device: torch.device,
     held_out: PatchSource | None = None,
+    after_step: Callable[[StepReport], None] | None = None,
 ) -> Path:
     """Train a network and leave its checkpoint in `run`.
 
@@ -71,6 +85,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
         resume: Go on from the checkpoint in `run`; without it a used folder is refused.
         device: Where to train.
         held_out: Patches to judge on as it goes; None for none.
+        after_step: Called after every step. What it raises ends the run, with a checkpoint of that step.
 
     Returns:
         The checkpoint's path.
@@ -184,6 +199,14 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
                     saved_at = time.monotonic()
                 if ending:
                     break
+
+                # ---- report ------------------------------------------------------------------------------------
+                if after_step:
+                    try:
+                        after_step(StepReport(done, config.steps, loss_value, time.monotonic() - started))
+                    except BaseException:
+                        save(CHECKPOINT_NAME)
+                        raise
     return path
 
 

@@ -51,7 +51,7 @@ def choose_noise(
     """
     if requested is not None:
         return NoiseChoice(model=requested, source="request")
-    estimate = estimate_noise(packed, _black_clip(metadata))
+    estimate = estimate_noise(packed, black_clip(metadata))
     tag = metadata.noise_profile
     if tag is None:
         if estimate is None:
@@ -74,7 +74,7 @@ def _ratio(tag: NoiseModel, estimate: NoiseEstimate) -> float:
     return max(ratio, 1 / ratio)
 
 
-def _black_clip(metadata: RawMetadata) -> float:
+def black_clip(metadata: RawMetadata) -> float:
     """The normalised signal of a stored 0."""
     levels = metadata.levels
     return float(np.max(-levels.mean_black / levels.signal_range))

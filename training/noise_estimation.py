@@ -14,7 +14,7 @@ of AVIRIS Images", IGARSS 2007; the line: Foi et al., IEEE TIP 17(10), 2008, sec
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
@@ -24,6 +24,7 @@ from training.noise import NoiseModel
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+FlatBy = Literal["own", "others"]
 BLOCK = 8
 MAX_BLOCKS = 60_000
 """Blocks looked at, spread over the whole frame: more do not make the estimate better."""
@@ -60,24 +61,56 @@ class NoiseEstimate:
         return self.relative_error < SURE_ERROR
 
 
-def estimate_noise(packed: NDArray[np.float32], black_clip: float = -np.inf) -> NoiseEstimate | None:
+def estimate_noise(
+    packed: NDArray[np.float32], black_clip: float = -np.inf, *, flat_by: FlatBy = "own"
+) -> NoiseEstimate | None:
     """Estimate the noise model of a picture, the same for all four channels.
 
     Args:
         packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B.
         black_clip: The smallest signal that the file can hold; noise that reaches it is cut off.
+        flat_by: Whose coarse structure says that a block is flat: its own, or that of the other three planes at its
+            place. Of noise with long tails the coarse and the fine coefficients are uncorrelated but not independent:
+            a block chosen by its own has too few outliers, and its variance is too small. The noise of other planes
+            is independent whatever its distribution.
 
     Returns:
         The estimate, or None where the picture has no place flat and unclipped enough.
     """
     blocks = _blocks(packed)  # (n, 8, 8)
     extent = (blocks.min(axis=(1, 2)) > black_clip) & (blocks.max(axis=(1, 2)) < WHITE_MARGIN)
-    blocks = blocks[extent]
-    if len(blocks) < MIN_FLAT_BLOCKS / FLAT_SHARE:
+    if extent.sum() < MIN_FLAT_BLOCKS / FLAT_SHARE:
         return None
     coarse, fine = _split_energy(blocks)
-    brightness, variance, counts = _flat_bins(blocks.mean(axis=(1, 2)), coarse, fine)
+    if flat_by == "others":
+        coarse = _of_other_planes(coarse)
+    means = blocks.mean(axis=(1, 2))
+    brightness, variance, counts = _flat_bins(means[extent], coarse[extent], fine[extent])
     return _fit_line(brightness, variance, counts) if len(brightness) else None
+
+
+def flat_blocks(packed: NDArray[np.float32], black_clip: float = -np.inf) -> NDArray[np.float32]:
+    """Cut out the blocks that hold nothing but noise, chosen without regard to their own noise.
+
+    Args:
+        packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B.
+        black_clip: See `estimate_noise`.
+
+    Returns:
+        (n, 8, 8) float32: those whose place is flattest in the other three planes, from every range of brightness.
+    """
+    blocks = _blocks(packed)
+    extent = (blocks.min(axis=(1, 2)) > black_clip) & (blocks.max(axis=(1, 2)) < WHITE_MARGIN)
+    coarse = _of_other_planes(_split_energy(blocks)[0])[extent]
+    blocks = blocks[extent]
+    members = _flat_members(blocks.mean(axis=(1, 2)), coarse)
+    return np.asarray(blocks[np.concatenate(members)] if members else blocks[:0])
+
+
+def _of_other_planes(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n,) for each block the mean of a value over the blocks of the other three planes at its place."""
+    planes = values.reshape(4, -1)
+    return np.asarray((planes.sum(axis=0) - planes) / 3).ravel()
 
 
 def _blocks(packed: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -108,13 +141,16 @@ def _flat_bins(
     means: NDArray[np.float32], coarse: NDArray[np.float32], fine: NDArray[np.float32]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Brightness, variance and number of flat blocks of each range of brightness that has enough of them."""
-    rows = []
-    for members in np.array_split(np.argsort(means), BRIGHTNESS_BINS):
-        flat = members[np.argsort(coarse[members])[: int(len(members) * FLAT_SHARE)]]
-        if len(flat) >= MIN_FLAT_BLOCKS:
-            rows.append((means[flat].mean(), fine[flat].mean(), len(flat)))
+    rows = [(means[flat].mean(), fine[flat].mean(), len(flat)) for flat in _flat_members(means, coarse)]
     table = np.array(rows, dtype=np.float64).reshape(-1, 3)
     return table[:, 0], table[:, 1], table[:, 2]
+
+
+def _flat_members(means: NDArray[np.float32], coarse: NDArray[np.float32]) -> list[NDArray[np.intp]]:
+    """The indices of the flat blocks of each range of brightness that has enough of them."""
+    bins = np.array_split(np.argsort(means), BRIGHTNESS_BINS)
+    chosen = [members[np.argsort(coarse[members])[: int(len(members) * FLAT_SHARE)]] for members in bins]
+    return [flat for flat in chosen if len(flat) >= MIN_FLAT_BLOCKS]
 
 
 def _fit_line(

@@ -18,6 +18,8 @@ from training.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from training.registry import ModelRef
+
 SIDD_PATCHES_PER_EPOCH = 60_000
 """The papers' tools cut SIDD-Medium's 320 noisy frames into 512×512 photosites, every 256: 165 to 220 a frame, some
 60,000 in all. An epoch takes one patch of 256×256 out of each. Ours are drawn anywhere in a frame, as many."""
@@ -149,3 +151,17 @@ def preset(name: str) -> TrainingConfig:
     if name not in PRESETS:
         raise ConfigError(f"preset: there is no {name!r}; there are {', '.join(PRESETS)}")
     return PRESETS[name]()
+
+
+def started_from(config: TrainingConfig, base: ModelRef) -> TrainingConfig:
+    """A preset that starts from a model: of its architecture, and with gentler steps."""
+    manifest = base.manifest()
+    options = {name: value for name, value in manifest.network_options.items() if name != "in_channels"}
+    return dataclasses.replace(
+        config,
+        base=str(base),
+        network=manifest.network,
+        network_options=options,
+        input_normalisation=manifest.input_normalisation,
+        learning_rate=config.learning_rate * BASE_LEARNING_RATE_SHARE,
+    )

@@ -12,7 +12,7 @@ import datetime as dt
 import hashlib
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,8 @@ class Publication:
     """Photographs to judge on, none of them trained on: quality by noise level, and the halo that is served."""
     dataset: Path | None = None
     """Folder of SIDD's validation blocks to judge on."""
+    known: dict[str, Any] = field(default_factory=dict)
+    """Fields of the manifest that are known without measuring; what they say is added to what it says there."""
 
 
 def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
@@ -71,7 +73,7 @@ def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
         ModelError: The checkpoint cannot be read.
     """
     with new_version(registry, wanted.name, wanted.version) as reference:
-        manifest = _first_manifest(run, reference, wanted)
+        manifest = _with_known(_first_manifest(run, reference, wanted), wanted.known)
         _write_manifest(reference, manifest)
         _write_manifest(reference, _measure(reference, manifest, wanted))
         if (run / LOG_NAME).exists():
@@ -116,6 +118,15 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
         },
         parent=config.get("base", ""),
     )
+
+
+def _with_known(manifest: Manifest, known: dict[str, Any]) -> Manifest:
+    """The manifest with these fields; dictionaries are joined."""
+    joined: dict[str, Any] = {
+        name: {**getattr(manifest, name), **value} if isinstance(value, dict) else value
+        for name, value in known.items()
+    }
+    return dataclasses.replace(manifest, **joined)
 
 
 def _final_checkpoint(run: Path) -> Checkpoint:

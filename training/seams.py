@@ -57,12 +57,13 @@ def served_halo(engine: Engine, pictures: Sequence[NDArray[np.float32]]) -> int:
                 *(2 * smallest, 2 * smallest, halo, engine.manifest.receptive_field),
             )
             break
-        if all(_is_seamless(engine, halo, clean, level) for clean in pictures for level in LEVELS):
+        if all(is_seamless(engine, halo, clean, level) for clean in pictures for level in LEVELS):
             return halo
     return engine.manifest.receptive_field
 
 
-def _is_seamless(engine: Engine, halo: int, clean: NDArray[np.float32], shot_noise: float) -> bool:
+def is_seamless(engine: Engine, halo: int, clean: NDArray[np.float32], shot_noise: float) -> bool:
+    """Whether a halo's seams stay below the limits on one clean (4, h, w) signal at one noise level."""
     noise = NoiseModel.uniform(shot_noise=shot_noise, read_noise=typical_read_noise(shot_noise))
     noisy = add_noise(clean, shot_noise, noise.read_noise[0], np.random.default_rng(0))
     stride = engine.manifest.stride

@@ -18,14 +18,12 @@ from typing import TYPE_CHECKING, Any, get_args
 
 from training.config import PrecisionName, TrainingConfig
 from training.errors import ConfigError, PhotositeError
-from training.presets import BASE_LEARNING_RATE_SHARE, PRESETS, preset
+from training.presets import PRESETS, preset, started_from
 from training.raw.bayer import CFA_PATTERNS, parse_cfa_pattern
 from training.registry import ModelRef, Registry, default_registry
 from training.run.budget import Wishes, apply_wishes
 
 if TYPE_CHECKING:
-    import torch
-
     from training.checkpoint import Checkpoint
     from training.raw.bayer import CfaPattern
 
@@ -125,7 +123,7 @@ def _configure(options: argparse.Namespace, base: ModelRef | None, previous: Che
     wishes = Wishes(processes=processes, **wanted)
     if previous is None:
         config = preset(options.preset)
-        return apply_wishes(_based(config, base) if base else config, wishes)
+        return apply_wishes(started_from(config, base) if base else config, wishes)
     made = TrainingConfig.from_json(previous.config)
     asked = dataclasses.replace(apply_wishes(made, wishes), preset=options.preset, base=str(base or made.base))
     other = [name for name, value in asked.to_json().items() if value != made.to_json()[name]]
@@ -134,28 +132,14 @@ def _configure(options: argparse.Namespace, base: ModelRef | None, previous: Che
     return made
 
 
-def _based(config: TrainingConfig, base: ModelRef) -> TrainingConfig:
-    """A preset that starts from a model: of its architecture, and with gentler steps."""
-    manifest = base.manifest()
-    options = {name: value for name, value in manifest.network_options.items() if name != "in_channels"}
-    return dataclasses.replace(
-        config,
-        base=str(base),
-        network=manifest.network,
-        network_options=options,
-        input_normalisation=manifest.input_normalisation,
-        learning_rate=config.learning_rate * BASE_LEARNING_RATE_SHARE,
-    )
-
-
 def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef | None) -> int:
     """Open the data, train, and say how it ended."""
     from training.checkpoint import load_checkpoint  # noqa: PLC0415
     from training.loop import check_plan, check_unused, start_from, train  # noqa: PLC0415
-    from training.run.distributed import is_first_process  # noqa: PLC0415
+    from training.run.distributed import is_first_process, training_device  # noqa: PLC0415
     from training.run.sources import open_sources  # noqa: PLC0415
 
-    device = _device(options.device)
+    device = training_device(options.device)
     check_plan(config, device)
     if is_first_process() and not options.resume:
         check_unused(options.folder)
@@ -181,18 +165,10 @@ def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef |
     return 0
 
 
-def _device(wanted: str) -> torch.device:
-    import torch  # noqa: PLC0415
-
-    from training.engines.torch import choose_device  # noqa: PLC0415
-    from training.run.distributed import local_device  # noqa: PLC0415
-
-    return local_device(torch.device(choose_device(wanted)))
-
-
 def _plan(config: TrainingConfig, options: argparse.Namespace) -> dict[str, Any]:
     """What a dry run says beside the configuration."""
     from training.loop import check_plan  # noqa: PLC0415
+    from training.run.distributed import training_device  # noqa: PLC0415
     from training.run.footprint import GIBIBYTE, measure  # noqa: PLC0415
     from training.run.sources import describe_data  # noqa: PLC0415
 
@@ -200,7 +176,7 @@ def _plan(config: TrainingConfig, options: argparse.Namespace) -> dict[str, Any]
         data = describe_data(config, options.data)
     except ConfigError as error:
         data = f"{'unusable' if options.data else 'missing'}: {error.message}"
-    device = _device(options.device)
+    device = training_device(options.device)
     check_plan(config, device)
     needs = measure(config, device)
     seconds = needs.seconds_per_patch * config.batch_size

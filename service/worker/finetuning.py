@@ -12,14 +12,13 @@ import os
 import shutil
 from typing import TYPE_CHECKING, Any, cast
 
+from service.errors import JobNotFoundError
+from service.schemas import FileSchema, FinetuneParameters
+from service.storage import BlobKey
 from training.finetuning.options import FinetuneOptions
 from training.finetuning.pipeline import finetune
 from training.finetuning.release import publish_finetuned
 from training.finetuning.report import REPORT_NAME
-
-from service.errors import JobNotFoundError
-from service.schemas import FileSchema, FinetuneParameters
-from service.storage import BlobKey
 from training.registry import set_default
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 from service.errors import BrokerUnavailableError, LeaseLostError
 from service.worker.denoising import denoise_job
 from service.worker.describing import describe_job
+from service.worker.finetuning import finetune_job
 from service.worker.lease import Lease
 from service.worker.validating import validate_job
 from training.errors import PhotositeError
@@ -60,6 +61,7 @@ class Workshop:
 WORK_BY_KIND: dict[JobKind, Callable[[Job, Workshop, Lease], Job]] = {
     "denoise": denoise_job,
     "describe": describe_job,
+    "finetune": finetune_job,
     "validate": validate_job,
 }
 """From a claimed job to its published result; each raises PhotositeError, or LeaseLostError if the job is not ours."""

@@ -29,6 +29,10 @@ class Patch:
     """Variance per unit of signal."""
     read_noise: float
     """Variance at black."""
+    filled: NDArray[np.float32] | None = None
+    """(4, h, w) `noisy` with its defective photosites filled in, None where none are known."""
+    actual_noise: tuple[float, float] | None = None
+    """Shot and read noise as they are, where the network is told another model's; None for the same."""
     source: str
     """File, and place in it: for messages."""
 

@@ -17,7 +17,7 @@ from training.datasets.base import Patch
 from training.datasets.cache import CACHE_NAME, CachedMosaic, MosaicCache, Steps
 from training.denoise import check_denoisable, pack_signal
 from training.errors import ConfigError, RawError, UnsupportedRawError
-from training.noise_choice import choose_noise
+from training.noise_choice import black_clip, choose_noise
 from training.raw.bayer import unpack
 from training.raw.dng import read_raw
 
@@ -78,10 +78,10 @@ def open_captures(folder: Path, *, patch_size: int, cache: Path | None = None) -
     """
     store = MosaicCache(cache or folder / CACHE_NAME)
     captures, skipped = [], []
-    for path in tqdm(_files(folder), desc="decoding captures", unit="file", disable=None):
+    for path in tqdm(files_under(folder), desc="decoding captures", unit="file", disable=None):
         name = str(path.relative_to(folder))
         try:
-            captures.append(_open_capture(path, name, patch_size, store))
+            captures.append(open_capture(path, name, patch_size, store))
         except (RawError, OSError) as error:
             reason = error.message if isinstance(error, RawError) else f"{error.strerror or error}"
             skipped.append((name, reason))
@@ -92,14 +92,20 @@ def open_captures(folder: Path, *, patch_size: int, cache: Path | None = None) -
     return Captures(captures=tuple(captures), patch_size=patch_size, skipped=tuple(skipped))
 
 
-def _files(folder: Path) -> list[Path]:
-    """Files to try, by name."""
+def files_under(folder: Path) -> list[Path]:
+    """Files at any depth of a folder, by name; hidden ones are left alone."""
     files = (path for path in folder.rglob("*") if path.is_file())
     return sorted(path for path in files if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
-def _open_capture(path: Path, name: str, patch_size: int, store: MosaicCache) -> Capture:
-    """A capture from the cache, decoded first if it is not there.
+def open_capture(path: Path, name: str, patch_size: int, store: MosaicCache) -> Capture:
+    """Take a capture from the cache, decoded first if it is not there.
+
+    Args:
+        path: A raw file.
+        name: What messages call it.
+        patch_size: Height and width in packed pixels of the patch that it must hold.
+        store: The cache.
 
     Raises:
         RawError: It cannot be read, its noise is unknown, or it is too small.
@@ -120,7 +126,12 @@ def _decode(path: Path, store: MosaicCache) -> CachedMosaic:
     packed = pack_signal(raw)
     choice = choose_noise(packed, raw.metadata)
     noise = [float(np.mean(values)) for values in (choice.model.shot_noise, choice.model.read_noise)]
-    facts = {"noise": noise, "noise_source": choice.source, "camera": raw.metadata.camera}
+    facts = {
+        "noise": noise,
+        "noise_source": choice.source,
+        "camera": raw.metadata.camera,
+        "black_clip": black_clip(raw.metadata),
+    }
     return store.add(path, unpack(packed), facts, _steps(raw.metadata))
 
 

@@ -34,8 +34,18 @@ class Batch:
     """(B, 4, h, w) float32, None where unknown; methods that learn from noisy images alone ignore it."""
     second: Tensor | None = None
     """(B, 4, h, w) float32, another noisy frame of each scene, None where there is none."""
+    filled: Tensor | None = None
+    """(B, 4, h, w) float32, `noisy` with its defective photosites filled in, None where none are known: what to learn
+    from. `second` has them filled in, too."""
+    actual_noise: tuple[Tensor, Tensor] | None = None
+    """Shot and read noise as they are, (B, 4) each, where the network is told another model's; None for the same."""
     sources: tuple[str, ...] = ()
     """File and place of each patch, for messages."""
+
+    @property
+    def measured(self) -> Tensor:
+        """(B, 4, h, w) what the camera measured, without what it got wrong at the same place every time."""
+        return self.noisy if self.filled is None else self.filled
 
 
 class Objective(Protocol):

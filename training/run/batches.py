@@ -58,12 +58,16 @@ def collate(patches: Sequence[Patch], device: torch.device) -> Batch:
         return torch.from_numpy(np.stack(known)).to(device).contiguous(memory_format=torch.channels_last)
 
     noisy = stacked([patch.noisy for patch in patches])
+    actual = [patch.actual_noise for patch in patches if patch.actual_noise is not None]
+    levels = torch.tensor(actual, dtype=torch.float32, device=device)[..., None].expand(-1, -1, 4) if actual else None
     return Batch(
         noisy=cast("torch.Tensor", noisy),
         shot_noise=shot,
         read_noise=read,
         clean=stacked([patch.clean for patch in patches]),
         second=stacked([patch.second for patch in patches]),
+        filled=stacked([patch.filled for patch in patches]),
+        actual_noise=None if levels is None or len(actual) < len(patches) else (levels[:, 0], levels[:, 1]),
         sources=tuple(patch.source for patch in patches),
     )
 

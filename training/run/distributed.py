@@ -17,6 +17,8 @@ import torch
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
+from training.engines.torch import choose_device
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -64,6 +66,18 @@ def local_device(device: torch.device) -> torch.device:
     if device.type == "cuda" and "LOCAL_RANK" in os.environ:
         return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
     return device
+
+
+def training_device(wanted: str) -> torch.device:
+    """The device of this process, chosen by name.
+
+    Args:
+        wanted: "cpu", "cuda", or "auto" for the fastest at hand.
+
+    Raises:
+        ConfigError: There is no such device.
+    """
+    return local_device(torch.device(choose_device(wanted)))
 
 
 def is_first_process() -> bool:

@@ -50,7 +50,8 @@ def test_the_noises_of_the_pair_are_uncorrelated_and_without_a_mean(signal: str,
     deviation = noise_deviation(clean, shot, read)
     noisy = clean + deviation * torch.randn(clean.shape, generator=generator)
     estimate = surround_mean(noisy) if signal == "surround" else clean
-    pair = recorrupt(noisy, noise_deviation(estimate, shot, read), alpha, generator)
+    added = noise_deviation(estimate, shot, read) * torch.randn(clean.shape, generator=generator)
+    pair = recorrupt(noisy, noisy, added, alpha)
     # in units of the noise, away from the border, where the ramp's surroundings have another mean
     n1, n2 = (((each - clean) / deviation)[..., 8:-8, 8:-8].double() for each in pair)
 

@@ -1,0 +1,120 @@
+"""A camera that no model was trained on, in miniature: photographs become captures whose clean signal is known.
+
+Shot noise is what the training's prior says. Read noise is four times as strong as the prior's and has long tails, and
+some photosites are hot, always the same ones. The test keeps the clean signal; files hold the noisy one alone.
+
+In the flow of the tests: photograph → **clean signal** → **capture (DNG)** → fine-tuning; clean signal → judge.
+
+Source: long-tailed read noise as Tukey's lambda distribution: Wei et al., "A Physics-based Noise Formation Model for
+Extreme Low-light Raw Denoising", CVPR 2020, section 3.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from dng_factory import make_dng
+
+from training.datasets.synthetic import mosaic_rggb, read_picture, resize, typical_read_noise, unprocess
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+BITS, BLACK = 14, 2048
+WHITE = 2**BITS - 1
+HEIGHT, WIDTH = 1224, 1640
+"""Two megapixels."""
+ENLARGED = 2.0
+"""Pictures are enlarged so much: a lens and a sensor of today are about that smooth from pixel to pixel."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Camera:
+    """What makes its captures noisy."""
+
+    shot_noise: float
+    """Variance per unit of signal."""
+    read_noise: float
+    """Variance at black."""
+    tail: float | None = None
+    """Shape λ of the read noise, Tukey's; None for a Gaussian one."""
+    hot_share: float = 0.0
+    """Share of the photosites that are hot."""
+    hot_range: tuple[float, float] = (0.05, 0.5)
+    """What a hot photosite adds to the signal, evenly distributed."""
+    serial: int = 0
+    """Decides which photosites are hot."""
+    model: str = "New Camera"
+    """Its name in the files."""
+
+    def heat(self, shape: tuple[int, int]) -> NDArray[np.float32]:
+        """(H, W) what each photosite adds to the signal: 0 for nearly all, the same in every capture."""
+        rng = np.random.default_rng(self.serial)
+        hot = rng.random(shape) < self.hot_share
+        return np.where(hot, rng.uniform(*self.hot_range, shape), 0).astype(np.float32)
+
+    def expose(self, clean: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
+        """(H, W) a noisy mosaic of a clean one, ending at white; the same seed gives the same noise."""
+        rng = np.random.default_rng(seed)
+        counted = self.shot_noise * rng.poisson(np.maximum(clean, 0) / self.shot_noise)
+        noisy = counted + np.sqrt(self.read_noise) * long_tailed(rng, clean.shape, self.tail) + self.heat(clean.shape)
+        return np.minimum(noisy, 1).astype(np.float32)
+
+    def capture(self, path: Path, clean: NDArray[np.float32], seed: int) -> Path:
+        """Write a DNG of a clean (H, W) RGGB mosaic; it has no noise profile."""
+        numbers = np.rint(self.expose(clean, seed) * (WHITE - BLACK) + BLACK)
+        mosaic = np.clip(numbers, 0, WHITE).astype(np.uint16)
+        return make_dng(path, mosaic, bits=BITS, black_level=BLACK, white_level=WHITE, iso=3200, model=self.model)
+
+
+def new_camera(shot_noise: float = 4e-3) -> Camera:
+    """Four times the prior's read noise, with long tails, and a hot photosite in 5,000."""
+    return Camera(shot_noise=shot_noise, read_noise=16 * typical_read_noise(shot_noise), tail=-0.2, hot_share=1 / 5000)
+
+
+def familiar_camera(shot_noise: float = 4e-3) -> Camera:
+    """The noise that the shipped model was trained on."""
+    return Camera(shot_noise=shot_noise, read_noise=typical_read_noise(shot_noise), model="Familiar Camera")
+
+
+def long_tailed(rng: np.random.Generator, shape: tuple[int, ...], tail: float | None) -> NDArray[np.float64]:
+    """Draws of unit variance from Tukey's lambda distribution, normal ones for None.
+
+    Args:
+        rng: Draws them.
+        shape: Of the result.
+        tail: λ, above −1/2 and not 0: the quantile function is (pᵏ − (1 − p)ᵏ) / k with k = λ.
+    """
+    if tail is None:
+        return rng.standard_normal(shape)
+    share = rng.uniform(1e-12, 1 - 1e-12, shape)
+    return (share**tail - (1 - share) ** tail) / tail / np.sqrt(tukey_variance(tail))
+
+
+def tukey_variance(tail: float) -> float:
+    """The variance of Tukey's lambda distribution.
+
+    >>> round(tukey_variance(1.0), 6)  # uniform between −1 and 1
+    0.333333
+    """
+    from scipy.special import gamma
+
+    return float(2 / tail**2 * (1 / (1 + 2 * tail) - gamma(tail + 1) ** 2 / gamma(2 * tail + 2)))
+
+
+def clean_mosaic(
+    path: Path, height: int = HEIGHT, width: int = WIDTH, enlarged: float = ENLARGED
+) -> NDArray[np.float32]:
+    """(height, width) RGGB: a picture's middle as this camera sees it without noise, 0 … 1; colours by its name."""
+    picture = read_picture(path)
+    scale = max(enlarged, height / picture.shape[0], width / picture.shape[1])
+    rows, columns = (int(np.ceil(length / scale)) for length in (height, width))
+    top, left = ((have - want) // 2 for have, want in zip(picture.shape[:2], (rows, columns), strict=True))
+    crop = resize(picture[top : top + rows, left : left + columns], width, height)
+    rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
+    return np.clip(mosaic_rggb(unprocess(crop, rng)), 0, 1).astype(np.float32)
