@@ -52,14 +52,21 @@ class Levels:
         """(4,) stored numbers between black and white, per channel R, Gr, Gb, B."""
         return self.white_level - self.mean_black
 
-    def black_plane(self, cfa_pattern: CfaPattern, shape: tuple[int, int]) -> NDArray[np.float32]:
-        """(H, W) float32: black at every photosite of the active area."""
+    def black_plane(
+        self, cfa_pattern: CfaPattern, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+    ) -> NDArray[np.float32]:
+        """(H, W) float32: black at every photosite of the active area, or of a window that begins at `origin`.
+
+        >>> levels = Levels(black_level=(1, 2, 3, 4), white_level=99, black_delta_rows=(0, 10, 20, 30))
+        >>> levels.black_plane("RGGB", (1, 2), (2, 0)).tolist()
+        [[21.0, 22.0]]
+        """
         cell = np.asarray(self.black_level, dtype=np.float32)[channel_grid(cfa_pattern)]
         black = tile_cell(cell, shape)
         if self.black_delta_rows:
-            black = black + np.asarray(self.black_delta_rows, dtype=np.float32)[:, None]
+            black = black + np.asarray(self.black_delta_rows, dtype=np.float32)[origin[0] :][: shape[0], None]
         if self.black_delta_columns:
-            black = black + np.asarray(self.black_delta_columns, dtype=np.float32)[None, :]
+            black = black + np.asarray(self.black_delta_columns, dtype=np.float32)[None, origin[1] :][:, : shape[1]]
         return black
 
     def range_plane(self, cfa_pattern: CfaPattern, shape: tuple[int, int]) -> NDArray[np.float32]:

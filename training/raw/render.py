@@ -12,7 +12,7 @@ Images", SIGGRAPH 2002, equation 4, applied above a knee. Transfer function: IEC
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -283,14 +283,9 @@ def _window(raw: RawImage, crop: Rectangle) -> Rectangle:
 def _balanced_window(raw: RawImage, gains: Triple, window: Rectangle) -> NDArray[np.float32]:
     """(h, w) float32: the white-balanced signal of a window, clipped at 1, the white of the smallest gain."""
     active, pattern, levels = raw.metadata.active_area, raw.metadata.cfa_pattern, raw.metadata.levels
-    here = replace(
-        levels,
-        black_delta_rows=levels.black_delta_rows[window.top - active.top : window.bottom - active.top],
-        black_delta_columns=levels.black_delta_columns[window.left - active.left : window.right - active.left],
-    )
-    shape = (window.height, window.width)
+    shape, origin = (window.height, window.width), (window.top - active.top, window.left - active.left)
     cell = (np.array(gains)[[0, 1, 1, 2]] / levels.signal_range).astype(np.float32)[channel_grid(pattern)]
-    signal = _good_mosaic(raw, window) - here.black_plane(pattern, shape)
+    signal = _good_mosaic(raw, window) - levels.black_plane(pattern, shape, origin)
     balanced: NDArray[np.float32] = np.minimum(signal * tile_cell(cell, shape), np.float32(1))
     return balanced
 

@@ -215,6 +215,16 @@ def test_black_that_differs_by_row_and_column_does_not_show() -> None:
         assert np.abs(difference).max() <= 1
 
 
+def test_a_window_whose_black_lies_above_white_is_rendered_too() -> None:
+    rows = np.zeros(96)
+    rows[:40] = 20_000.0  # hostile, but the mean leaves a signal
+    levels = Levels(black_level=(0, 0, 0, 0), white_level=WHITE, black_delta_rows=tuple(rows))
+    raw = raw_of(np.full((96, 64, 3), 0.1), levels=levels)
+    crop = render_crop(raw, choose_rendering(raw), x=0, y=0, width=64, height=30)
+    assert crop.shape == (30, 64, 3)
+    assert (crop == 0).all()
+
+
 def test_bad_photosites_do_not_show() -> None:
     good = raw_of(picture_of_patches(64, 96))
     mosaic, bad = good.mosaic.copy(), np.zeros(good.mosaic.shape, dtype=bool)
