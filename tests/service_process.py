@@ -108,12 +108,14 @@ def alive(pid: int) -> bool:
 
 def descendants(pid: int) -> dict[int, str]:
     """A process and all that it started, by id, with their command lines."""
-    lines = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
+    lines = subprocess.run(["ps", "-ww", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True).stdout
     table = [line.split(None, 2) for line in lines.splitlines()]
+    children = {int(child): (int(parent), " ".join(arguments)) for child, parent, *arguments in table}
     found = {pid: ""}
-    for child, parent, *arguments in sorted(table, key=lambda row: int(row[0])):
-        if int(parent) in found:
-            found[int(child)] = " ".join(arguments)
+    while more := {
+        child: words for child, (parent, words) in children.items() if parent in found and child not in found
+    }:
+        found |= more  # not in one pass: numbers begin anew, and then a child's is smaller than its parent's
     return found
 
 
