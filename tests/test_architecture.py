@@ -18,7 +18,13 @@ ONLY_IMPORTERS = {
     "rawpy": {"training/raw/decode.py"},
     "imagecodecs": {"training/raw/decode.py", "training/raw/codecs.py"},
     "celery": {"service/worker/celery_app.py", "service/worker/tasks.py", "service/commands/serving.py"},
-    "httpx": {"service/client.py", "service/connection.py", "service/transfers.py"},
+    "httpx": {
+        "service/client.py",
+        "service/connection.py",
+        "service/transfers.py",
+        "service/outbound.py",
+        "service/webhook_sender.py",
+    },
     "httpx_sse": {"service/client.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in ROOT.glob("service/api/**/*.py")},
 }
