@@ -25,7 +25,6 @@ from pydantic import BaseModel, ConfigDict
 if TYPE_CHECKING:
     from redis.client import Pipeline
 
-    from service.jobs import Job
 
 DUE_KEY = "ps:webhooks"
 RETRY_DELAYS_S = (5, 30, 120, 600, 3600, 6 * 3600)

@@ -17,6 +17,8 @@ PROBE = "import sys, {module}; print(*sorted({{name.partition('.')[0] for name i
 ONLY_IMPORTERS = {
     "rawpy": {"training/raw/decode.py"},
     "imagecodecs": {"training/raw/decode.py", "training/raw/codecs.py"},
+    "boto3": {"service/s3.py"},
+    "botocore": {"service/s3.py"},
     "celery": {"service/worker/celery_app.py", "service/worker/tasks.py", "service/commands/serving.py"},
     "httpx": {
         "service/client.py",
