@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
 
+from service.job_records import RUNNING_KEY, batch_key, describe_batch, waiting_key
 from service.jobs import redis_errors
-from service.webhooks import DUE_KEY, Delivery, delivery_key, remove_delivery, write_delivery
+from service.schemas import BatchEndSchema
+from service.webhooks import DUE_KEY, Delivery, batch_deliveries, delivery_key, remove_delivery, write_delivery
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,6 +29,7 @@ class DeliveryStore:
     """All deliveries; every method raises BrokerUnavailableError when Redis cannot be reached."""
 
     def __init__(self, jobs: JobStore) -> None:
+        self._jobs = jobs
         self._redis = jobs.redis
         self._now = jobs.now
 
@@ -50,11 +53,46 @@ class DeliveryStore:
         claimed = [self._change(str(delivery_id), take) for delivery_id in due]
         return [delivery for delivery in claimed if delivery]
 
+    def conclude_batch(self, entry: Delivery) -> int:
+        """Look whether a batch has ended, and if so replace its entry by what is to be sent.
+
+        If it has not, the entry is forgotten: the next of its jobs that ends writes it anew.
+
+        Returns:
+            How many messages there are to be sent.
+        """
+        batch = str(entry.batch)
+        jobs = [] if self._is_busy(entry.tenant, batch) else self._jobs.batch(entry.tenant, batch)
+        ended = bool(jobs) and all(job.finished for job in jobs)
+        messages: list[Delivery] = []
+
+        def replace(pipeline: Pipeline, current: Delivery, now: float) -> Delivery | None:
+            if current != entry:
+                return None
+            messages.clear()
+            if ended:
+                end = BatchEndSchema(**describe_batch(batch, jobs).model_dump(), jobs=[job.id for job in jobs])
+                messages.extend(batch_deliveries(entry.tenant, batch, jobs, end, now))
+            remove_delivery(pipeline, current)
+            for message in messages:
+                write_delivery(pipeline, message)
+            return current
+
+        return len(messages) if self._change(entry.id, replace) else 0
+
+    def _is_busy(self, tenant: str, batch: str) -> bool:
+        """Whether a batch certainly goes on: asked first, since that is much cheaper than to read its jobs."""
+        with redis_errors():
+            return any(
+                self._redis.zintercard(2, [batch_key(tenant, batch), busy], limit=1)
+                for busy in (waiting_key(tenant), RUNNING_KEY)
+            )
+
     def remove(self, delivery: Delivery) -> None:
         """Forget a delivery of ours: it has arrived, or is given up."""
 
         def forget(pipeline: Pipeline, current: Delivery, _now: float) -> Delivery | None:
-            if current.attempt != delivery.attempt:
+            if current != delivery:
                 return None
             remove_delivery(pipeline, current)
             return current
@@ -65,7 +103,7 @@ class DeliveryStore:
         """Let a delivery of ours be tried again later."""
 
         def delay(pipeline: Pipeline, current: Delivery, now: float) -> Delivery | None:
-            if current.attempt != delivery.attempt:
+            if current != delivery:
                 return None
             postponed = current.model_copy(update={"due": now + delay_s})
             write_delivery(pipeline, postponed)

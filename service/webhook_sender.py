@@ -1,6 +1,6 @@
 """Sends webhooks: each API process takes what is due, a few at a time, and notes how it went.
 
-In the flow: queue_delivery → **claim → sign → send → settle** → the owner's receiver.
+In the flow: queue_delivery → **claim → sign → send → settle** → the owner's receiver. A batch is looked at first.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from starlette.concurrency import run_in_threadpool
 from service.errors import InvalidRequestError
 from service.webhooks import retry_delay_s, sign
 from training import __version__
-from training.errors import PhotositeError
+from training.errors import ConfigError, PhotositeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,11 +47,17 @@ class WebhookSender:
         deliveries: Where they are kept.
         secret_of: Gives the secret of a tenant.
         transport: What carries them; it is to refuse addresses that must not be called (`GuardedTransport`).
+        observe: Told how each attempt ended: "delivered", "postponed" or "given_up".
     """
 
     def __init__(
-        self, deliveries: DeliveryStore, secret_of: Callable[[str], bytes], transport: httpx.AsyncBaseTransport
+        self,
+        deliveries: DeliveryStore,
+        secret_of: Callable[[str], bytes],
+        transport: httpx.AsyncBaseTransport,
+        observe: Callable[[str], object] = lambda _outcome: None,
     ) -> None:
+        self._observe = observe
         self._deliveries = deliveries
         self._secret_of = secret_of
         self._client = httpx.AsyncClient(
@@ -103,23 +109,29 @@ class WebhookSender:
         Raises:
             BrokerUnavailableError: It cannot be settled.
         """
+        if delivery.batch:
+            await run_in_threadpool(self._deliveries.conclude_batch, delivery)
+            return
         status, reason = await self._send(delivery)
         delay_s = retry_delay_s(delivery.attempt)
         if httpx.codes.is_success(status):
             logger.info("webhook %s: delivered by attempt %d", delivery.id, delivery.attempt)
+            self._observe("delivered")
         elif status == httpx.codes.GONE or delay_s is None:
             logger.warning("webhook %s: given up after attempt %d: %s", delivery.id, delivery.attempt, reason)
+            self._observe("given_up")
         else:
             logger.info("webhook %s: again in %.0f s, attempt %d: %s", delivery.id, delay_s, delivery.attempt, reason)
+            self._observe("postponed")
             await run_in_threadpool(self._deliveries.postpone, delivery, delay_s)
             return
         await run_in_threadpool(self._deliveries.remove, delivery)
 
     async def _send(self, delivery: Delivery) -> tuple[int, str]:
         """The answer's status, 0 if there was none, and what that means in words."""
-        headers = sign(self._secret_of(delivery.tenant), delivery, int(time.time()))
         status, reason = 0, ""
         try:
+            headers = sign(self._secret_of(delivery.tenant), delivery, int(time.time()))
             async with (
                 asyncio.timeout(TIMEOUT_S),
                 self._client.stream("POST", delivery.url, content=delivery.body, headers=headers) as response,
@@ -128,7 +140,7 @@ class WebhookSender:
                 await _read_some(response)
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
             return status, reason or str(error) or type(error).__name__  # once there is a status, the rest is no matter
-        except InvalidRequestError as error:
+        except (InvalidRequestError, ConfigError) as error:
             return 0, f"{error.message} {error.detail}"
         return status, reason
 

@@ -22,13 +22,21 @@ from typing import TYPE_CHECKING, Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
+from training.errors import ConfigError
+
 if TYPE_CHECKING:
     from redis.client import Pipeline
+
+    from service.job_records import Job
+    from service.schemas import BatchEndSchema
+    from service.settings import Settings
 
 
 DUE_KEY = "ps:webhooks"
 RETRY_DELAYS_S = (5, 30, 120, 600, 3600, 6 * 3600)
 """Seconds from each failure to the next attempt; after the last one the delivery is given up."""
+BATCH_QUIET_S = 2.0
+"""Seconds after the end of a job of a batch before it is looked whether that was the last one."""
 JITTER = 0.2
 """Share by which a delay is varied: deliveries that failed together do not come back together."""
 SECRET_PREFIX = "whsec_"  # noqa: S105  (the prefix itself is no secret)
@@ -45,13 +53,15 @@ class Delivery(BaseModel):
     """Stays the same however often it is sent."""
     tenant: str
     """Whose secret signs it."""
-    url: str
-    body: str
-    """JSON: what the job was when it ended."""
+    batch: str | None = None
+    """The batch that is to be looked at, to see whether it has ended; such an entry is nothing to send itself."""
+    url: str = ""
+    body: str = ""
+    """JSON: what the job, or the batch, was when it ended."""
     due: float
     """When it is to be sent next; while it is being sent, until when that may last."""
     attempt: int = 0
-    """Times it was taken to be sent; the number of the attempt that may settle it."""
+    """Times it was taken to be sent."""
 
     def to_hash(self) -> dict[str, str]:
         """The fields of the record, each as JSON."""
@@ -66,6 +76,44 @@ class Delivery(BaseModel):
 def delivery_key(delivery_id: str) -> str:
     """The Redis key of a delivery."""
     return f"ps:webhook:{delivery_id}"
+
+
+def queue_delivery(pipeline: Pipeline, job: Job, now: float) -> None:
+    """Queue the commands by which a finished job's owner is told of it; to be called once, as the job ends.
+
+    A job of a batch only has its batch looked at, `BATCH_QUIET_S` later: whoever hands in many jobs, one after the
+    other, is not to hear of the end each time that the workers have caught up.
+    """
+    if job.batch:
+        write_delivery(
+            pipeline,
+            Delivery(id=f"batch:{job.tenant}:{job.batch}", tenant=job.tenant, batch=job.batch, due=now + BATCH_QUIET_S),
+        )
+    elif job.webhook:
+        write_delivery(
+            pipeline,
+            Delivery(
+                id=f"job_{job.id}", tenant=job.tenant, url=job.webhook, body=job.to_schema().model_dump_json(), due=now
+            ),
+        )
+
+
+def batch_deliveries(tenant: str, batch: str, jobs: list[Job], end: BatchEndSchema, now: float) -> list[Delivery]:
+    """What is to be sent when all of a batch's jobs are finished: one message to each address that they name.
+
+    The same jobs give the same ids: should the batch be looked at twice, receivers can tell. More jobs under the same
+    name are another end.
+    """
+    urls = dict.fromkeys(job.webhook for job in jobs if job.webhook)
+    body = end.model_dump_json()
+    return [
+        Delivery(id=f"batch_{_digest(tenant, batch, url, *end.jobs)}", tenant=tenant, url=url, body=body, due=now)
+        for url in urls
+    ]
+
+
+def _digest(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
 
 
 def write_delivery(pipeline: Pipeline, delivery: Delivery) -> None:
@@ -112,6 +160,23 @@ def parse_secret(text: str) -> bytes:
     if not text.startswith(SECRET_PREFIX) or not least <= len(secret) <= most:
         raise ValueError(reason)
     return secret
+
+
+def format_secret(secret: bytes) -> str:
+    """Undo `parse_secret`."""
+    return SECRET_PREFIX + base64.b64encode(secret).decode()
+
+
+def secret_of(settings: Settings, tenant: str) -> bytes:
+    """The secret that a tenant shares with us, made from the service's own: no tenant can sign for another.
+
+    Raises:
+        ConfigError: The service has none.
+    """
+    if settings.webhook_secret is None:
+        raise ConfigError("PHOTOSITE_WEBHOOK_SECRET: webhooks need it")
+    root = parse_secret(settings.webhook_secret.get_secret_value())
+    return hmac.digest(root, f"photosite webhooks of {tenant}".encode(), hashlib.sha256)
 
 
 def sign(secret: bytes, delivery: Delivery, timestamp: int) -> dict[str, str]:

@@ -13,6 +13,8 @@ from unittest.mock import patch
 from boto3.session import Session
 from moto.server import ThreadedMotoServer
 
+from service import s3
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -24,13 +26,16 @@ CREDENTIALS = {"AWS_ACCESS_KEY_ID": "tests", "AWS_SECRET_ACCESS_KEY": "tests"}
 @contextmanager
 def running_s3() -> Iterator[str]:
     """A server with an empty bucket; gives its address. Credentials are in the environment meanwhile."""
+    session = Session()  # one for all: to read the service's description takes longer than most tests
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
         host, port = server.get_host_and_port()
         address = f"http://{host}:{port}"
-        with patch.dict(os.environ, CREDENTIALS):
-            Session().client("s3", endpoint_url=address, region_name=REGION).create_bucket(Bucket=BUCKET)
+        with patch.dict(os.environ, CREDENTIALS), patch.object(s3, "Session", lambda: session):
+            client = session.client("s3", endpoint_url=address, region_name=REGION)
+            client.create_bucket(Bucket=BUCKET)
+            client.close()
             yield address
     finally:
         server.stop()

@@ -79,7 +79,7 @@ def receiving(tls: ssl.SSLContext | None = None, **options: Any) -> Iterator[Web
     receiver = WebhookReceiver(**options)
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:  # noqa: N802  (the library's name)
+        def do_POST(self) -> None:
             """A webhook came."""
             receiver.answer(self)
 

@@ -16,15 +16,21 @@ from webhook_receiver import WebhookReceiver, make_certificate, receiving
 
 from service import webhook_sender, webhooks
 from service.deliveries import DeliveryStore
+from service.errors import LeaseLostError
+from service.job_records import Job, new_job_id
 from service.jobs import JobStore, connect_redis
 from service.outbound import GuardedTransport
+from service.schemas import BatchEndSchema, DenoiseParameters, FileSchema, JobSchema
 from service.settings import Settings
 from service.webhook_sender import WebhookSender
-from service.webhooks import DUE_KEY, Delivery, delivery_key, parse_secret, write_delivery
+from service.webhooks import BATCH_QUIET_S, DUE_KEY, Delivery, delivery_key, parse_secret, write_delivery
+from training.errors import UnreadableRawError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
+
+    from redis.client import Pipeline
 
 pytestmark = pytest.mark.integration
 
@@ -362,3 +368,205 @@ def test_a_loop_that_is_stopped_leaves_what_it_was_sending_to_others(
     send(deliveries)
     assert len(receiver.received) == 2
     assert is_forgotten(jobs, delivery)
+
+
+# ---- the end of a job ----------------------------------------------------------------------------------------------
+
+URL = "https://example.com/hook"
+
+
+def submit(jobs: JobStore, **fields: object) -> Job:
+    """A fresh queued job."""
+    upload = FileSchema(name="in.dng", bytes=1, sha256="0" * 64)
+    values = {"id": new_job_id(), "tenant": "studio", "parameters": DenoiseParameters(), "input": upload, **fields}
+    return jobs.create(Job.model_validate(values))
+
+
+def start(jobs: JobStore, job: Job) -> Job:
+    """Claim a job that can be claimed."""
+    claimed = jobs.claim(job.id)
+    assert claimed is not None
+    return claimed
+
+
+def succeed(jobs: JobStore, job: Job) -> Job:
+    """Start a job and finish it."""
+    result = FileSchema(name="out.dng", bytes=2, sha256="f" * 64)
+    return jobs.succeed(start(jobs, job), result=result, model="photosite@1", report={"noise_source": "tag"})
+
+
+def fail(jobs: JobStore, job: Job) -> Job:
+    """Start a job and let it fail."""
+    return jobs.fail(start(jobs, job), UnreadableRawError("corrupt"))
+
+
+def cancel(jobs: JobStore, job: Job) -> Job:
+    """Cancel a job before it starts."""
+    return jobs.cancel(job.id)
+
+
+@pytest.mark.parametrize("end", [succeed, fail, cancel])
+def test_every_end_of_a_job_is_told(
+    end: Callable[[JobStore, Job], Job], jobs: JobStore, deliveries: DeliveryStore
+) -> None:
+    job = submit(jobs, webhook=URL)
+    start(jobs, other := submit(jobs, webhook=URL))
+    jobs.renew(jobs.get(other.id), "network", 0.5)
+    assert deliveries.count() == 0, "not while it waits or runs"
+    ended = end(jobs, job)
+    delivery = claim(deliveries)
+    assert JobSchema.model_validate_json(delivery.body) == ended.to_schema()
+    assert (delivery.url, delivery.tenant, delivery.id) == (URL, "studio", f"job_{job.id}")
+    assert ended.state in delivery.body
+
+
+def test_a_job_without_a_webhook_is_told_to_nobody(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    succeed(jobs, submit(jobs))
+    assert deliveries.count() == 0
+
+
+def test_a_job_whose_workers_all_died_is_told(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    job = submit(jobs, webhook=URL)
+    jobs._settings = jobs._settings.model_copy(update={"lease_s": 0.05, "max_attempts": 1})
+    start(jobs, job)
+    time.sleep(0.1)
+    jobs.requeue_lapsed()
+    assert '"worker_lost"' in claim(deliveries).body
+
+
+def test_the_end_and_its_delivery_are_written_together_or_not_at_all(
+    jobs: JobStore, deliveries: DeliveryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = start(jobs, submit(jobs, webhook=URL))
+    rival = JobStore(connect_redis(jobs._settings), jobs._settings)
+    write, quicker = webhooks.write_delivery, iter([rival])
+
+    def write_too_late(pipeline: Pipeline, delivery: Delivery) -> None:
+        for somebody in quicker:
+            somebody.cancel(job.id)
+        write(pipeline, delivery)
+
+    monkeypatch.setattr(webhooks, "write_delivery", write_too_late)
+    with pytest.raises(LeaseLostError):
+        jobs.succeed(job, result=FileSchema(name="o", bytes=1, sha256="f" * 64), model="m@1", report={})
+    rival.close()
+    assert jobs.get(job.id).state == "cancelled"
+    assert '"cancelled"' in claim(deliveries).body
+
+
+# ---- batches -------------------------------------------------------------------------------------------------------
+
+
+def conclude(deliveries: DeliveryStore) -> int:
+    """Look at the only batch that is due."""
+    return deliveries.conclude_batch(claim(deliveries, 60))
+
+
+@pytest.fixture
+def no_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches are looked at at once."""
+    monkeypatch.setattr(webhooks, "BATCH_QUIET_S", 0)
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_a_batch_is_told_once_when_its_last_job_ends(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    batch = [submit(jobs, webhook=URL, batch="wedding") for _ in range(3)]
+    for job, end in zip(batch[:2], (succeed, fail), strict=True):
+        end(jobs, job)
+        assert conclude(deliveries) == 0
+    cancel(jobs, batch[2])
+    assert conclude(deliveries) == 1
+    delivery = claim(deliveries)
+    told = BatchEndSchema.model_validate_json(delivery.body)
+    assert (told.id, told.total, told.finished) == ("wedding", 3, True)
+    assert told.states == {"succeeded": 1, "failed": 1, "cancelled": 1}
+    assert told.jobs == [job.id for job in batch]
+    assert (delivery.url, delivery.tenant) == (URL, "studio")
+    assert deliveries.count() == 1
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_a_running_job_keeps_its_batch_open(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    running = start(jobs, submit(jobs, batch="wedding"))
+    succeed(jobs, submit(jobs, webhook=URL, batch="wedding"))
+    assert conclude(deliveries) == 0
+    jobs.cancel(running.id)
+    assert conclude(deliveries) == 1
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_each_address_of_a_batch_is_told_and_no_other_tenants(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    submit(jobs, tenant="lab", batch="wedding", webhook="https://lab.example/")
+    for url in (URL, None, "https://other.example/", URL):
+        submit(jobs, webhook=url, batch="wedding")
+    for job in jobs.batch("studio", "wedding"):
+        succeed(jobs, job)
+    assert conclude(deliveries) == 2
+    told = deliveries.claim_due(10, 60)
+    assert sorted(delivery.url for delivery in told) == [URL, "https://other.example/"]
+    assert len({delivery.id for delivery in told}) == 2
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_a_batch_that_nobody_wants_to_hear_of_leaves_nothing(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    succeed(jobs, submit(jobs, batch="wedding"))
+    assert conclude(deliveries) == 0
+    assert deliveries.count() == 0
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_a_batch_looked_at_twice_gives_one_id_and_a_longer_one_another(
+    jobs: JobStore, deliveries: DeliveryStore
+) -> None:
+    succeed(jobs, submit(jobs, webhook=URL, batch="wedding"))
+    entry = claim(deliveries, 60)
+    deliveries.conclude_batch(entry)
+    first = claim(deliveries, 60)
+    with jobs.redis.pipeline() as pipeline:
+        write_delivery(pipeline, entry.model_copy(update={"due": 0}))
+        pipeline.execute()
+    assert conclude(deliveries) == 1
+    assert claim(deliveries, 60).id == first.id
+    succeed(jobs, submit(jobs, webhook=URL, batch="wedding"))
+    assert conclude(deliveries) == 1
+    assert claim(deliveries, 60).id != first.id
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_a_job_that_ends_while_its_batch_is_looked_at_is_not_missed(
+    jobs: JobStore, deliveries: DeliveryStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = start(jobs, submit(jobs, webhook=URL, batch="wedding"))
+    succeed(jobs, submit(jobs, webhook=URL, batch="wedding"))
+    is_busy = deliveries._is_busy
+
+    def end_right_after_the_look(tenant: str, batch: str) -> bool:
+        busy = is_busy(tenant, batch)
+        jobs.cancel(last.id)
+        return busy
+
+    monkeypatch.setattr(deliveries, "_is_busy", end_right_after_the_look)
+    assert conclude(deliveries) == 0
+    monkeypatch.undo()
+    assert conclude(deliveries) == 1
+
+
+def test_a_batch_has_its_quiet_before_it_is_looked_at(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    succeed(jobs, submit(jobs, webhook=URL, batch="wedding"))
+    assert deliveries.claim_due(10, 60) == []
+    (due,) = (due for _, due in jobs.redis.zrange(DUE_KEY, 0, -1, withscores=True))
+    assert 0 < due - jobs.now() <= BATCH_QUIET_S
+
+
+@pytest.mark.usefixtures("no_quiet")
+def test_the_end_of_a_batch_reaches_its_receiver(
+    jobs: JobStore, deliveries: DeliveryStore, receiver: WebhookReceiver
+) -> None:
+    succeed(jobs, submit(jobs, webhook=f"http://127.0.0.1:{receiver.port}/", batch="wedding"))
+    send(deliveries)
+    assert receiver.received == [], "it has only been looked at"
+    send(deliveries)
+    (received,) = receiver.received
+    assert received.json["states"] == {"succeeded": 1}
+    assert received.is_signed_by(SECRET)
+    assert deliveries.count() == 0

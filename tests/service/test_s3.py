@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from boto3.s3.transfer import TransferConfig
+from boto3.session import Session
 from s3_server import BUCKET, REGION, running_s3
 
 from service import s3
@@ -250,6 +251,7 @@ def test_missing_credentials_are_an_error_of_storage(
     for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE"):
         monkeypatch.setenv(name, str(tmp_path / "none"))
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setattr(s3, "Session", Session)  # a new one: the tests' own has found credentials
     client = connect(Settings(data_dir=tmp_path, s3_endpoint_url=address, s3_region=REGION))
     every_request(open_store(client, tmp_path))
     client.close()
