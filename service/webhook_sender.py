@@ -28,7 +28,7 @@ TIMEOUT_S = 15.0
 """For one delivery as a whole: name, connection, request and answer."""
 STEP_TIMEOUT_S = 5.0
 """For each step of it."""
-LEASE_S = 60.0
+LEASE_S = 30.0
 """Longer than a delivery can last, so that no other process begins it meanwhile."""
 CONCURRENCY = 16
 """Deliveries that a process makes at the same time: a receiver that does not answer must not hold up the others."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from service_process import RunningService
+
 pytestmark = pytest.mark.integration
 
 
@@ -31,17 +32,9 @@ def bucket() -> Iterator[Any]:
         client.close()
 
 
-def names(bucket: Any) -> set[str]:
-    """All objects in the bucket."""
-    return {found["Key"] for found in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
-
-
-def test_a_raw_is_denoised_by_way_of_a_bucket(
-    bucket: Any, server_binary: str, models_dir: Path, raw: Path, corrupt_raw: Path, tmp_path: Path
-) -> None:
-    engine = load_engine(default_registry(models_dir).resolve(None), "cpu")
-    denoise_file(raw, tmp_path / "expected.dng", engine=engine, options=DenoiseOptions())
-    expected = (tmp_path / "expected.dng").read_bytes()
+@pytest.fixture
+def service(bucket: Any, server_binary: str, models_dir: Path, tmp_path: Path) -> Iterator[RunningService]:
+    """`photosite serve` that keeps its blobs in the bucket."""
     settings = {
         "PHOTOSITE_REDIS_SERVER": server_binary,
         "PHOTOSITE_MODELS_DIR": str(models_dir),
@@ -49,19 +42,36 @@ def test_a_raw_is_denoised_by_way_of_a_bucket(
         "PHOTOSITE_S3_ENDPOINT_URL": bucket.meta.endpoint_url,
         "PHOTOSITE_S3_REGION": REGION,
     }
-    assert "AWS_ACCESS_KEY_ID" in os.environ
     with serve(tmp_path / "data", **settings) as service:
-        assert service.client.get("/health/ready").json()["checks"]["storage"] == "ok"
-        response = service.client.post("/denoise", content=raw.read_bytes())
-        assert (response.status_code, response.content == expected) == (200, True)
-        digest = response.headers["etag"].strip('"')
-        kept = {name for name in names(bucket) if "/tenants/" in name}
-        assert len(kept) == 2, "the upload and the result"
-        assert f"service/tenants/local/{digest}" in kept
-        assert not (tmp_path / "data" / "blobs").exists()
-        shutil.rmtree(tmp_path / "data" / "blob-cache" / "tenants")
-        again = service.client.get(f"/jobs/{response.headers['x-photosite-job']}/result")
-        assert again.content == expected, "from the bucket, now that no copy is here"
-        refused = service.client.post("/denoise", content=corrupt_raw.read_bytes())
-        assert refused.status_code == 422
-        wait_until(lambda: {name for name in names(bucket) if "/checks/" not in name} == kept)
+        yield service
+
+
+def names(bucket: Any) -> set[str]:
+    """All objects in the bucket."""
+    return {found["Key"] for found in bucket.list_objects_v2(Bucket=BUCKET).get("Contents", [])}
+
+
+@pytest.fixture
+def expected(raw: Path, models_dir: Path, tmp_path: Path) -> bytes:
+    """What the library makes of the raw in this process, without the service."""
+    engine = load_engine(default_registry(models_dir).resolve(None), "cpu")
+    denoise_file(raw, tmp_path / "expected.dng", engine=engine, options=DenoiseOptions())
+    return (tmp_path / "expected.dng").read_bytes()
+
+
+def test_a_raw_is_denoised_by_way_of_a_bucket(
+    service: RunningService, bucket: Any, raw: Path, corrupt_raw: Path, expected: bytes
+) -> None:
+    assert service.client.get("/health/ready").json()["checks"]["storage"] == "ok"
+    response = service.client.post("/denoise", content=raw.read_bytes())
+    assert (response.status_code, response.content == expected) == (200, True)
+    kept = {name for name in names(bucket) if "/tenants/" in name}
+    assert len(kept) == 2, "the upload and the result"
+    assert f"service/tenants/local/{response.headers['etag'].strip(chr(34))}" in kept
+    assert not (service.data_dir / "blobs").exists()
+    shutil.rmtree(service.data_dir / "blob-cache" / "tenants")
+    again = service.client.get(f"/jobs/{response.headers['x-photosite-job']}/result")
+    assert again.content == expected, "from the bucket, now that no copy is here"
+    refused = service.client.post("/denoise", content=corrupt_raw.read_bytes())
+    assert refused.status_code == 422
+    wait_until(lambda: names(bucket) == kept)
