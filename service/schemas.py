@@ -125,6 +125,8 @@ class FinetuneRequest(FinetuneParameters):
 
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
+    webhook: str | None = None
+    """https address that is told, signed, when the job is finished; of a batch, when all of it is."""
 
     @property
     def parameters(self) -> FinetuneParameters:
@@ -153,6 +155,8 @@ class ValidateRequest(ValidateParameters):
 
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
+    webhook: str | None = None
+    """https address that is told, signed, when the job is finished; of a batch, when all of it is."""
 
     @property
     def parameters(self) -> ValidateParameters:

@@ -105,6 +105,10 @@ def test_what_serves_and_forks_loads_no_torch_and_no_decoder(module: str) -> Non
     assert not loaded_by(module) & {"torch", "rawpy", "imagecodecs"}
 
 
+def test_a_bucket_costs_nothing_where_there_is_none() -> None:
+    assert not loaded_by("service.api.app, service.worker.tasks") & {"boto3", "botocore"}
+
+
 def test_the_command_line_loads_little_before_it_knows_the_command() -> None:
     assert not loaded_by("service.cli") & {"torch", "fastapi", "celery", "rawpy", "imagecodecs", "uvicorn"}
 

@@ -24,8 +24,13 @@ IdempotencyHeader = Annotated[
 ]
 
 
-def check_webhook(webhook: str | None, settings: Settings) -> str | None:
+def check_webhook(webhook: str | None, where: str, settings: Settings) -> str | None:
     """The address that is to be told of a job's end, in its canonical spelling; None for none.
+
+    Args:
+        webhook: The address as it came.
+        where: What a refusal calls it, "query.webhook".
+        settings: Whether there are webhooks, and where they may go.
 
     Raises:
         InvalidRequestError: It must not be called, or this service tells nobody.
@@ -33,11 +38,11 @@ def check_webhook(webhook: str | None, settings: Settings) -> str | None:
     if webhook is None:
         return None
     if settings.webhook_secret is None:
-        raise InvalidRequestError("query.webhook: this service sends none; its operator sets PHOTOSITE_WEBHOOK_SECRET")
+        raise InvalidRequestError(f"{where}: this service sends none; its operator sets PHOTOSITE_WEBHOOK_SECRET")
     try:
         return check_url(webhook, allow_private=settings.webhook_allow_private)
     except InvalidRequestError as error:
-        raise InvalidRequestError(f"query.webhook: {error.message}", detail=error.detail) from error
+        raise InvalidRequestError(f"{where}: {error.message}", detail=error.detail) from error
 
 
 def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:

@@ -31,15 +31,7 @@ def submit(service: RunningService, raw: Path, **query: str) -> str:
     return str(response.json()["id"])
 
 
-def api_process(service: RunningService) -> int:
-    """The process that answers HTTP."""
-    (found,) = (pid for pid, command in service.family().items() if " api " in f"{command} ")
-    return found
-
-
-def test_a_finished_job_and_a_finished_batch_are_told(
-    server_binary: str, models_dir: Path, raw: Path, tmp_path: Path
-) -> None:
+def test_jobs_and_batches_are_told(server_binary: str, models_dir: Path, raw: Path, tmp_path: Path) -> None:
     settings = {"PHOTOSITE_REDIS_SERVER": server_binary, "PHOTOSITE_MODELS_DIR": str(models_dir)}
     with serve(tmp_path / "data", **settings, **WEBHOOKS) as service, receiving() as receiver:
         address = f"http://127.0.0.1:{receiver.port}/"
@@ -53,15 +45,19 @@ def test_a_finished_job_and_a_finished_batch_are_told(
         wait_until(lambda: len(receiver.received) == 2)
         assert receiver.received[1].json["jobs"] == batch
         assert receiver.received[1].json["states"] == {"succeeded": 2}
+        measuring = service.client.post("/jobs/validate", json={"model": "tiny", "webhook": address}).json()["id"]
+        service.client.delete(f"/jobs/{measuring}").raise_for_status()
+        wait_until(lambda: len(receiver.received) == 3)
+        assert (receiver.received[2].json["id"], receiver.received[2].json["state"]) == (measuring, "cancelled")
         assert all(received.is_signed_by(secret) for received in receiver.received)
         metrics = service.client.get("/metrics").text
-        assert 'photosite_webhooks_total{outcome="delivered"} 2.0' in metrics
+        assert 'photosite_webhooks_total{outcome="delivered"} 3.0' in metrics
 
 
 def test_a_process_that_is_killed_while_it_tells_is_followed_by_one_that_tells_again(
-    server_binary: str, models_dir: Path, raw: Path, tmp_path: Path
+    models_dir: Path, raw: Path, tmp_path: Path
 ) -> None:
-    settings = {"PHOTOSITE_REDIS_SERVER": server_binary, "PHOTOSITE_MODELS_DIR": str(models_dir), **WEBHOOKS}
+    settings = {"PHOTOSITE_MODELS_DIR": str(models_dir), **WEBHOOKS}  # on one server: how each keeps it is tested apart
     killed = threading.Event()
     with receiving(before_answer=lambda: killed.wait(60)) as receiver:
         with serve(tmp_path / "data", **settings) as service:

@@ -60,7 +60,7 @@ async def denoise(
         id=new_job_id(),
         tenant=caller.tenant,
         batch=query.batch,
-        webhook=check_webhook(query.webhook, services.settings),
+        webhook=check_webhook(query.webhook, "query.webhook", services.settings),
         priority=priority,
         parameters=query.parameters,
     )
