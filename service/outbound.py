@@ -12,13 +12,14 @@ Source: IANA's special-purpose address registries (RFC 6890), as Python's `ipadd
 
 from __future__ import annotations
 
-import asyncio
 import re
 import socket
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import TYPE_CHECKING
 
 import httpx
+from anyio import CapacityLimiter, to_thread
 
 from service.errors import InvalidRequestError
 
@@ -140,7 +141,9 @@ def _literal(host: str) -> Address | None:
 
 async def resolve(host: str, port: int) -> list[str]:
     """A host's addresses, as the system's resolver has them; a literal address is its own."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    # A thread of its own, left behind when time is up: in a shared pool a few slow names would hold up everybody's.
+    look_up = partial(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
+    found = await to_thread.run_sync(look_up, abandon_on_cancel=True, limiter=CapacityLimiter(1))
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 

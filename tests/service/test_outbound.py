@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import threading
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -10,7 +12,7 @@ import httpx
 import pytest
 
 from service.errors import InvalidRequestError
-from service.outbound import MAX_TRIED_ADDRESSES, GuardedTransport, check_url, is_public
+from service.outbound import MAX_TRIED_ADDRESSES, GuardedTransport, check_url, is_public, resolve
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -257,6 +259,33 @@ def test_a_name_that_does_not_resolve_cannot_be_connected_to(post: Callable[...,
         post("https://example.com/", know_nobody, Wire())
     with pytest.raises(httpx.ConnectError, match="no address"):
         post("https://example.com/", Names([]), Wire())
+
+
+def test_the_systems_resolver_is_asked() -> None:
+    assert "127.0.0.1" in asyncio.run(resolve("localhost", 80))
+    assert asyncio.run(resolve("8.8.8.8", 443)) == ["8.8.8.8"]
+    assert asyncio.run(resolve("::1", 443)) == ["::1"]
+
+
+def test_a_resolver_that_hangs_is_left_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    released, begun = threading.Event(), threading.Event()
+
+    def hang(*_arguments: object, **_options: object) -> list[object]:
+        begun.set()
+        released.wait(30)
+        return []
+
+    async def give_up() -> None:
+        asked = asyncio.create_task(resolve("slow.example", 443))
+        await asyncio.to_thread(begun.wait, 30)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        assert not released.is_set()
+        released.set()
+
+    monkeypatch.setattr(socket, "getaddrinfo", hang)
+    asyncio.run(give_up())
 
 
 def test_an_allowed_intranet_is_called(post: Callable[..., object]) -> None:
