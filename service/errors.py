@@ -18,7 +18,7 @@
        ├─ WorkerLostError           every attempt ended with its process
        ├─ QueueFullError            too many jobs wait (Retry-After)
        ├─ BrokerUnavailableError    Redis cannot be reached (Retry-After)
-       ├─ StorageUnavailableError   the data folder cannot be read or written (Retry-After)
+       ├─ StorageUnavailableError   the data folder or the bucket cannot be read or written (Retry-After)
        ├─ ServerUnreachableError    a client finds no service at its address
        └─ ResultDamagedError        a client received other bytes than the service holds
 
@@ -146,7 +146,7 @@ class BrokerUnavailableError(ServiceError):
 
 
 class StorageUnavailableError(ServiceError):
-    """The data folder cannot be read or written."""
+    """The data folder, or the bucket that takes its place, cannot be read or written."""
 
     code = "storage_unavailable"
     retryable = True

@@ -22,6 +22,7 @@ import binascii
 import hashlib
 import json
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
@@ -29,8 +30,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 from pydantic import BaseModel, ConfigDict
 
 from service.errors import InvalidRequestError
-from service.schemas import FINISHED_STATES, ErrorSchema, FileSchema, JobKind, JobParameters, JobSchema, JobState
+from service.schemas import (
+    FINISHED_STATES,
+    BatchSchema,
+    ErrorSchema,
+    FileSchema,
+    JobKind,
+    JobParameters,
+    JobSchema,
+    JobState,
+)
 from service.storage import BlobKey
+from service.webhooks import queue_delivery
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -151,6 +162,19 @@ class Page(NamedTuple):
     """None at the end."""
 
 
+def describe_batch(batch: str, jobs: list[Job]) -> BatchSchema:
+    """A batch as its owner sees it."""
+    done = sum(1.0 if job.finished else job.progress * (job.state == "running") for job in jobs)
+    return BatchSchema(
+        id=batch,
+        total=len(jobs),
+        states=dict(Counter(job.state for job in jobs)),
+        progress=done / len(jobs),
+        finished=all(job.finished for job in jobs),
+        links={"jobs": f"/jobs?batch={batch}"},
+    )
+
+
 def new_job_id() -> str:
     """An id that nobody can guess."""
     return secrets.token_hex(16)
@@ -218,6 +242,7 @@ def write(pipeline: "Pipeline", job: Job) -> None:
         pipeline.zadd(RUNNING_KEY, {job.id: job.lease_until})
     if job.finished:
         pipeline.zadd(FINISHED_KEY, {job.id: job.finished_at or 0})
+        queue_delivery(pipeline, job, job.finished_at or 0)
     if job.state == "succeeded":
         pipeline.lpush(pace_key(job.queue), str(job.finished_at))
         pipeline.ltrim(pace_key(job.queue), 0, PACE_LENGTH - 1)

@@ -69,6 +69,7 @@ class ApiMetrics:
         self.upload_bytes = Histogram(
             "photosite_upload_bytes", "Size of accepted uploads.", buckets=UPLOAD_BUCKETS, registry=registry
         )
+        self.webhooks = Counter("photosite_webhooks", "Webhooks sent, by how it ended.", ["outcome"], registry=registry)
         self.rejected = Counter(
             "photosite_rejected", "Requests to denoise that were refused, by error code.", ["reason"], registry=registry
         )

@@ -75,6 +75,8 @@ class DenoiseQuery(DenoiseParameters):
 
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
+    webhook: str | None = None
+    """https address that is told, signed, when the job is finished; of a batch, when all of it is."""
 
     @property
     def parameters(self) -> DenoiseParameters:
@@ -123,6 +125,8 @@ class FinetuneRequest(FinetuneParameters):
 
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
+    webhook: str | None = None
+    """https address that is told, signed, when the job is finished; of a batch, when all of it is."""
 
     @property
     def parameters(self) -> FinetuneParameters:
@@ -151,6 +155,8 @@ class ValidateRequest(ValidateParameters):
 
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
+    webhook: str | None = None
+    """https address that is told, signed, when the job is finished; of a batch, when all of it is."""
 
     @property
     def parameters(self) -> ValidateParameters:
@@ -274,6 +280,20 @@ class BatchSchema(BaseModel):
     finished: bool
     """Whether all of them are."""
     links: dict[str, str]
+
+
+class BatchEndSchema(BatchSchema):
+    """What a batch's webhook says."""
+
+    jobs: list[str]
+    """Ids of all of them."""
+
+
+class WebhookSecretSchema(BaseModel):
+    """What a receiver needs to check that a webhook is ours."""
+
+    secret: str
+    """As libraries for Standard Webhooks take it: whsec_ and base64."""
 
 
 class ProblemSchema(BaseModel):

@@ -4,6 +4,7 @@ In the flow: a command builds `Settings` and hands it down; nothing else reads t
 """
 
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,11 +12,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.webhooks import parse_secret
 from training.errors import ConfigError
 
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
+_BUCKET_URL = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()-]+)*/?"
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -79,6 +82,20 @@ class Settings(BaseSettings):
     blob_grace_s: Positive = 60
     """Seconds that a file which no job refers to is kept: longer than a request needs to make its record."""
 
+    blobs_url: str | None = None
+    """Bucket of uploads and results, as s3://BUCKET/PREFIX; unset: a folder in the data folder."""
+    s3_endpoint_url: str | None = None
+    """Address of a server that speaks S3's protocol; unset: Amazon's."""
+    s3_region: str | None = None
+    """The bucket's region; unset: where boto3 looks for it. Credentials always come from there."""
+    s3_cache_bytes: Count = 20 * 1024**3
+    """What local copies of a bucket's files may take, in bytes; twice that while many are in use."""
+
+    webhook_secret: SecretStr | None = None
+    """whsec_ and the base64 of 24 to 64 random bytes, from which each tenant's own is made; unset: no webhooks."""
+    webhook_allow_private: bool = False
+    """Whether webhooks may go to http, private addresses and every port: only where all clients are trusted."""
+
     worker_concurrency: Count = 1
     """Jobs that a worker runs at a time."""
     job_time_limit_s: Count = 3600
@@ -112,6 +129,27 @@ class Settings(BaseSettings):
         if not url.startswith(REDIS_SCHEMES):
             raise ValueError(f"wanted an address that begins with {', '.join(REDIS_SCHEMES)}")
         return url
+
+    @field_validator("blobs_url")
+    @classmethod
+    def _check_bucket(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(_BUCKET_URL, url):
+            raise ValueError("wanted s3://BUCKET or s3://BUCKET/PREFIX")
+        return url.rstrip("/") if url else None
+
+    @field_validator("s3_endpoint_url")
+    @classmethod
+    def _check_endpoint(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"https?://[^/\s]+/?", url):
+            raise ValueError("wanted an address as https://s3.example.com")
+        return url
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _check_secret(cls, secret: SecretStr | None) -> SecretStr | None:
+        if secret is not None:
+            parse_secret(secret.get_secret_value())
+        return secret
 
     @field_validator("lease_renewal_s")
     @classmethod
@@ -161,4 +199,10 @@ def load_settings(**overrides: Any) -> Settings:
         problem = error.errors()[0]
         variable = "PHOTOSITE_" + "_".join(str(part) for part in problem["loc"]).upper()
         reason = problem["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{variable}: {reason} (got {problem['input']!r})") from error
+        shown = "" if _is_secret(problem["loc"]) else f" (got {problem['input']!r})"
+        raise ConfigError(f"{variable}: {reason}{shown}") from (None if _is_secret(problem["loc"]) else error)
+
+
+def _is_secret(loc: tuple[int | str, ...]) -> bool:
+    """Whether a setting's value must not be shown."""
+    return bool(loc) and "SecretStr" in str(Settings.model_fields[str(loc[0])].annotation)

@@ -17,9 +17,13 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from service.errors import ResultExpiredError, StorageUnavailableError
+from training.errors import ConfigError
+
+if TYPE_CHECKING:
+    from service.settings import Settings
 
 
 class BlobKey(NamedTuple):
@@ -110,7 +114,8 @@ class BlobStore(Protocol):
 
 
 @contextmanager
-def _storage_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
+    """The system's errors as ours."""
     try:
         yield
     except OSError as error:
@@ -144,7 +149,7 @@ class LocalBlobWriter:
         self._announce = announce
         self._digest = hashlib.sha256()
         self.size = 0
-        with _storage_errors():
+        with storage_errors():
             _make_folder(_unfinished(root))
             self.path = _unfinished(root) / secrets.token_hex(16)
             self._file = self.path.open("xb", buffering=0)  # unbuffered: readers of `path` see what was written
@@ -160,7 +165,7 @@ class LocalBlobWriter:
 
     def write(self, data: bytes) -> None:
         """Append."""
-        with _storage_errors():
+        with storage_errors():
             view = memoryview(data)
             while view:
                 view = view[self._file.write(view) :]
@@ -171,13 +176,14 @@ class LocalBlobWriter:
         """Make it durable; afterwards it is there under its digest."""
         blob = Blob(BlobKey(self._tenant, self._digest.hexdigest()), self.size)
         self._announce(blob)
-        with _storage_errors():
+        with storage_errors():
             os.fsync(self._file.fileno())
-            _move(self.path, _blob_path(self._root, blob.key))
+            move(self.path, blob_path(self._root, blob.key))
         return blob
 
 
-def _move(path: Path, target: Path) -> None:
+def move(path: Path, target: Path) -> None:
+    """Rename a file, durably; its folder is made if need be."""
     _make_folder(target.parent)
     path.replace(target)
     _sync_folder(target.parent)
@@ -187,7 +193,8 @@ def _unfinished(root: Path) -> Path:
     return root / "unfinished"
 
 
-def _blob_path(root: Path, key: BlobKey) -> Path:
+def blob_path(root: Path, key: BlobKey) -> Path:
+    """Where a blob's file lies in a folder of blobs."""
     return root / "tenants" / key.tenant / key.sha256[:2] / key.sha256[2:4] / key.sha256
 
 
@@ -210,7 +217,7 @@ class LocalBlobStore:
     @contextmanager
     def scratch(self) -> Iterator[Path]:
         """A folder for files in the making, gone afterwards; on the blobs' own disk, so that `keep` need not copy."""
-        with _storage_errors():
+        with storage_errors():
             _make_folder(_unfinished(self._root))
             folder = Path(tempfile.mkdtemp(dir=_unfinished(self._root)))
         try:
@@ -220,12 +227,12 @@ class LocalBlobStore:
 
     def keep(self, path: Path, tenant: str) -> Blob:
         """Make a file from a `scratch` folder a tenant's blob, by moving it."""
-        with _storage_errors(), path.open("rb") as file:
+        with storage_errors(), path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             blob = Blob(BlobKey(tenant, digest), os.fstat(file.fileno()).st_size)
             os.fsync(file.fileno())
             self._announce(blob)
-            _move(path, _blob_path(self._root, blob.key))
+            move(path, blob_path(self._root, blob.key))
         return blob
 
     def local_path(self, key: BlobKey) -> Path:
@@ -234,15 +241,15 @@ class LocalBlobStore:
         Raises:
             ResultExpiredError: There is no such blob (any more).
         """
-        path = _blob_path(self._root, key)
+        path = blob_path(self._root, key)
         if not path.is_file():
             raise ResultExpiredError("the file is not kept any more", detail=str(path))
         return path
 
     def remove(self, key: BlobKey, still_unused: Callable[[], bool]) -> None:
         """Delete a blob that nobody uses: see `BlobStore.remove`."""
-        path, aside = _blob_path(self._root, key), _unfinished(self._root) / secrets.token_hex(16)
-        with _storage_errors():
+        path, aside = blob_path(self._root, key), _unfinished(self._root) / secrets.token_hex(16)
+        with storage_errors():
             if not path.is_file():
                 return
             path.replace(aside)
@@ -259,9 +266,38 @@ class LocalBlobStore:
     def remove_abandoned(self, older_than_s: float) -> int:
         """Delete what was begun so long ago that its process must have died; returns how many there were."""
         removed = 0
-        with _storage_errors():
+        with storage_errors():
             for path in _unfinished(self._root).glob("*"):
                 if path.stat().st_mtime < time.time() - older_than_s:
                     shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
                     removed += 1
         return removed
+
+
+def make_blob_store(settings: "Settings", announce: Announce) -> BlobStore:
+    """The store that the settings choose.
+
+    Args:
+        settings: The service's settings.
+        announce: Told of a blob just before it appears.
+
+    Raises:
+        ConfigError: It needs a package that is not installed.
+    """
+    if settings.blobs_url is None:
+        return LocalBlobStore(settings.blobs_dir, announce)
+    try:
+        from service.s3 import S3BlobStore, connect  # noqa: PLC0415  (boto3 is an extra)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            "PHOTOSITE_BLOBS_URL: a bucket needs the package boto3: pip install 'photosite[s3]'", detail=str(error)
+        ) from error
+    bucket, _, prefix = settings.blobs_url.removeprefix("s3://").partition("/")
+    return S3BlobStore(
+        connect(settings),
+        bucket=bucket,
+        prefix=f"{prefix}/" if prefix else "",
+        folder=settings.data_dir / "blob-cache",
+        cache_bytes=settings.s3_cache_bytes,
+        announce=announce,
+    )

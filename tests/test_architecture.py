@@ -17,8 +17,16 @@ PROBE = "import sys, {module}; print(*sorted({{name.partition('.')[0] for name i
 ONLY_IMPORTERS = {
     "rawpy": {"training/raw/decode.py"},
     "imagecodecs": {"training/raw/decode.py", "training/raw/codecs.py"},
+    "boto3": {"service/s3.py"},
+    "botocore": {"service/s3.py"},
     "celery": {"service/worker/celery_app.py", "service/worker/tasks.py", "service/commands/serving.py"},
-    "httpx": {"service/client.py", "service/connection.py", "service/transfers.py"},
+    "httpx": {
+        "service/client.py",
+        "service/connection.py",
+        "service/transfers.py",
+        "service/outbound.py",
+        "service/webhook_sender.py",
+    },
     "httpx_sse": {"service/client.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in ROOT.glob("service/api/**/*.py")},
 }
@@ -95,6 +103,10 @@ def test_nothing_is_pickled(path: Path) -> None:
 )
 def test_what_serves_and_forks_loads_no_torch_and_no_decoder(module: str) -> None:
     assert not loaded_by(module) & {"torch", "rawpy", "imagecodecs"}
+
+
+def test_a_bucket_costs_nothing_where_there_is_none() -> None:
+    assert not loaded_by("service.api.app, service.worker.tasks") & {"boto3", "botocore"}
 
 
 def test_the_command_line_loads_little_before_it_knows_the_command() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
@@ -20,9 +21,13 @@ import training
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
 from service.api.middleware import MetricsMiddleware, ProblemMiddleware, SecurityHeadersMiddleware
-from service.api.routes import batches, captures, denoise, health, jobs, long_jobs, metrics
+from service.api.routes import batches, captures, denoise, health, jobs, long_jobs, metrics, webhooks
+from service.deliveries import DeliveryStore
+from service.outbound import GuardedTransport
 from service.settings import Settings, load_settings
 from service.sweeper import sweep
+from service.webhook_sender import WebhookSender
+from service.webhooks import secret_of
 from training.errors import PhotositeError
 
 WEB_FOLDER = Path(__file__).parent.parent / "web"
@@ -55,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     add_error_handlers(app)
-    for group in (denoise, long_jobs, jobs, batches, captures, health, metrics):
+    for group in (denoise, long_jobs, jobs, batches, captures, webhooks, health, metrics):
         app.include_router(group.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")
@@ -69,12 +74,22 @@ async def _show_page() -> FileResponse:
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     services: Services = app.state.services
-    sweeping = asyncio.create_task(_sweep_for_ever(services))
+    beside = [asyncio.create_task(_sweep_for_ever(services)), asyncio.create_task(_make_sender(services).run())]
     yield
-    sweeping.cancel()
-    with suppress(asyncio.CancelledError):
-        await sweeping
+    for task in beside:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
     services.jobs.close()
+
+
+def _make_sender(services: Services) -> WebhookSender:
+    return WebhookSender(
+        DeliveryStore(services.jobs),
+        partial(secret_of, services.settings),
+        GuardedTransport(allow_private=services.settings.webhook_allow_private),
+        observe=lambda outcome: services.metrics.webhooks.labels(outcome).inc(),
+    )
 
 
 async def _sweep_for_ever(services: Services) -> None:

@@ -17,7 +17,7 @@ from service.jobs import JobStore, connect_redis
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
 from service.settings import Settings
-from service.storage import BlobStore, LocalBlobStore
+from service.storage import BlobStore, make_blob_store
 from service.tenants import Tenants
 from service.worker.celery_app import make_celery_app
 from training.registry import Registry, default_registry
@@ -54,7 +54,7 @@ def make_services(settings: Settings) -> Services:
         tenants=Tenants(jobs.redis),
         admission=Admission(jobs, settings),
         captures=CaptureStore(jobs),
-        blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
+        blobs=make_blob_store(settings, jobs.announce_blob),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
     )

@@ -9,7 +9,10 @@ from typing import Annotated
 from fastapi import Header
 
 from service.api.dependencies import Services
+from service.errors import InvalidRequestError
 from service.job_records import Job
+from service.outbound import check_url
+from service.settings import Settings
 
 IdempotencyHeader = Annotated[
     str | None,
@@ -19,6 +22,27 @@ IdempotencyHeader = Annotated[
         description="A key of the client's own: the same request with the same key is done once",
     ),
 ]
+
+
+def check_webhook(webhook: str | None, where: str, settings: Settings) -> str | None:
+    """The address that is to be told of a job's end, in its canonical spelling; None for none.
+
+    Args:
+        webhook: The address as it came.
+        where: What a refusal calls it, "query.webhook".
+        settings: Whether there are webhooks, and where they may go.
+
+    Raises:
+        InvalidRequestError: It must not be called, or this service tells nobody.
+    """
+    if webhook is None:
+        return None
+    if settings.webhook_secret is None:
+        raise InvalidRequestError(f"{where}: this service sends none; its operator sets PHOTOSITE_WEBHOOK_SECRET")
+    try:
+        return check_url(webhook, allow_private=settings.webhook_allow_private)
+    except InvalidRequestError as error:
+        raise InvalidRequestError(f"{where}: {error.message}", detail=error.detail) from error
 
 
 def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:

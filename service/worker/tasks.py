@@ -18,7 +18,7 @@ from service.captures import CaptureStore
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
 from service.queue import LONG_QUEUES, TASK_NAMES
-from service.storage import LocalBlobStore
+from service.storage import make_blob_store
 from service.worker.celery_app import make_celery_app
 from training.errors import ModelError
 
@@ -75,7 +75,7 @@ def make_workshop(settings: Settings) -> Workshop:
         settings=settings,
         jobs=jobs,
         captures=CaptureStore(jobs),
-        blobs=LocalBlobStore(settings.blobs_dir, jobs.announce_blob),
+        blobs=make_blob_store(settings, jobs.announce_blob),
         models=ModelCache(settings),
         metrics=monitoring.WorkerMetrics(),
         turns=DeviceTurns(settings.data_dir / "turns"),

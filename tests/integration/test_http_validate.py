@@ -48,6 +48,7 @@ def test_an_unknown_data_set_or_model_is_refused_at_once(service: RunningService
         {"dataset": "../redis"},
         {"datset": "mini"},
         {"noise": "1"},
+        {"webhook": "https://example.com/"},  # this service sends none
     ):
         answer = service.client.post("/jobs/validate", json=body)
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

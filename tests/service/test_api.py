@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
 from service.api.app import create_app
 from service.api.preferences import Preference, parse_prefer
 from service.api.results import matches_etag
 from service.api.routes import jobs
 from service.errors import BrokerUnavailableError
-from service.job_records import Job
+from service.job_records import LOCAL_TENANT, Job
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
+from service.webhooks import format_secret, parse_secret, secret_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -114,6 +116,33 @@ def test_a_refusal_names_the_parameter(app: FastAPI) -> None:
     assert "query.strength" in ask(app, "POST", "/denoise?strength=2").json()["detail"]
     refused = ask(app, "POST", "/denoise?noise=1")
     assert refused.json()["detail"] == "query.noise: wanted two numbers as SHOT,READ"
+
+
+SECRET = "whsec_" + "c2VjcmV0IG9mIGEgdGVzdCwgMzIgYnl0ZXMgbG9uZyEh"
+
+
+def test_a_webhook_is_refused_where_none_are_sent(app: FastAPI) -> None:
+    refused = ask(app, "POST", "/denoise?webhook=https://example.com/")
+    check_problem(refused, 422, "invalid_request")
+    assert "PHOTOSITE_WEBHOOK_SECRET" in refused.json()["detail"]
+    check_problem(ask(app, "GET", "/webhook-secret"), 404, "not_found")
+
+
+@pytest.mark.parametrize("webhook", ["http://example.com/", "https://10.0.0.1/", "https://u:p@example.com/", "hook"])
+def test_a_webhook_to_an_address_that_is_not_called_is_refused(settings: Settings, webhook: str) -> None:
+    app = create_app(settings.model_copy(update={"webhook_secret": SecretStr(SECRET)}))
+    refused = ask(app, "POST", "/denoise", params={"webhook": webhook})
+    check_problem(refused, 422, "invalid_request")
+    assert refused.json()["detail"].startswith("query.webhook: ")
+    taken = ask(app, "POST", "/denoise", params={"webhook": "https://example.com/"})
+    check_problem(taken, 503, "broker_unavailable")
+
+
+def test_a_receiver_learns_its_tenants_secret_and_no_other(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"webhook_secret": SecretStr(SECRET)}))
+    shown = ask(app, "GET", "/webhook-secret").json()["secret"]
+    assert parse_secret(shown) == secret_of(app.state.services.settings, LOCAL_TENANT)
+    assert len({shown, SECRET, format_secret(secret_of(app.state.services.settings, "other"))}) == 3
 
 
 def test_an_unexpected_error_shows_nothing_of_the_inside(app: FastAPI) -> None:

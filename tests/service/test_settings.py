@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,13 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, 
         ("PHOTOSITE_LEASE_RENEWAL_S", "10"),
         ("PHOTOSITE_REDIS_URL", "http://localhost"),
         ("PHOTOSITE_DEVICE", "abacus"),
+        ("PHOTOSITE_BLOBS_URL", "https://bucket"),
+        ("PHOTOSITE_BLOBS_URL", "s3://"),
+        ("PHOTOSITE_BLOBS_URL", "s3://Bucket_/a"),
+        ("PHOTOSITE_BLOBS_URL", "s3://bucket//a"),
+        ("PHOTOSITE_S3_ENDPOINT_URL", "minio:9000"),
+        ("PHOTOSITE_S3_CACHE_BYTES", "0"),
+        ("PHOTOSITE_WEBHOOK_ALLOW_PRIVATE", "perhaps"),
         ("PHOTOSITE_WORKER_METRICS_PORT", "65536"),
     ],
 )
@@ -48,6 +56,24 @@ def test_a_lease_outlasts_its_renewal(monkeypatch: pytest.MonkeyPatch) -> None:
     assert caught.value.message == (
         "PHOTOSITE_LEASE_RENEWAL_S: wanted less than PHOTOSITE_LEASE_S (2), or every lease lapses before it (got 3)"
     )
+
+
+@pytest.mark.parametrize("secret", ["hunter2", "whsec_aHVudGVyMg=="])
+def test_a_bad_secret_is_refused_without_being_shown(monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    monkeypatch.setenv("PHOTOSITE_WEBHOOK_SECRET", secret)
+    with pytest.raises(ConfigError, match="PHOTOSITE_WEBHOOK_SECRET: wanted whsec_") as caught:
+        load_settings()
+    shown = "".join(traceback.format_exception(caught.value))
+    assert secret not in shown
+    assert secret not in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"), [("s3://bucket", "s3://bucket"), ("s3://my.bucket-1/a/b/", "s3://my.bucket-1/a/b")]
+)
+def test_a_bucket_is_named_with_or_without_a_prefix(monkeypatch: pytest.MonkeyPatch, url: str, kept: str) -> None:
+    monkeypatch.setenv("PHOTOSITE_BLOBS_URL", url)
+    assert load_settings().blobs_url == kept
 
 
 def test_only_a_server_address_that_was_given_counts_as_given(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,5 @@
 """Batches: jobs that a client has given one name, with one progress."""
 
-from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter, Path
@@ -8,7 +7,7 @@ from fastapi import APIRouter, Path
 from service.api.dependencies import Services, ServicesDependency, TenantDependency
 from service.api.errors import declare_problems
 from service.errors import NotFoundError
-from service.job_records import Job
+from service.job_records import Job, describe_batch
 from service.schemas import BatchName, BatchSchema
 
 BatchPath = Annotated[BatchName, Path()]
@@ -36,16 +35,3 @@ def _jobs(batch: str, tenant: str, services: Services) -> list[Job]:
     if not jobs:
         raise NotFoundError(f"there is no batch {batch}")
     return jobs
-
-
-def describe_batch(batch: str, jobs: list[Job]) -> BatchSchema:
-    """A batch as its owner sees it."""
-    done = sum(1.0 if job.finished else job.progress * (job.state == "running") for job in jobs)
-    return BatchSchema(
-        id=batch,
-        total=len(jobs),
-        states=dict(Counter(job.state for job in jobs)),
-        progress=done / len(jobs),
-        finished=all(job.finished for job in jobs),
-        links={"jobs": f"/jobs?batch={batch}"},
-    )

@@ -17,7 +17,7 @@ from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.preferences import Preference, PreferHeader, parse_prefer
 from service.api.results import answer_with_result, read_job, show_accepted
-from service.api.submission import IdempotencyHeader, accept
+from service.api.submission import IdempotencyHeader, accept, check_webhook
 from service.api.uploads import BINARY, FILE_BODY, Upload, receive_upload
 from service.errors import BrokerUnavailableError
 from service.job_records import Job, new_job_id
@@ -57,7 +57,12 @@ async def denoise(
     preference = parse_prefer(prefer, services.settings)
     priority = _priority(preference, query.batch)
     begun = Job(
-        id=new_job_id(), tenant=caller.tenant, batch=query.batch, priority=priority, parameters=query.parameters
+        id=new_job_id(),
+        tenant=caller.tenant,
+        batch=query.batch,
+        webhook=check_webhook(query.webhook, "query.webhook", services.settings),
+        priority=priority,
+        parameters=query.parameters,
     )
     try:
         job = await _accept(request, begun, services, idempotency_key)

@@ -9,7 +9,7 @@ from service.api.checks import check_model
 from service.api.dependencies import Caller, CallerDependency
 from service.api.errors import declare_problems
 from service.api.results import show_accepted
-from service.api.submission import IdempotencyHeader, accept
+from service.api.submission import IdempotencyHeader, accept, check_webhook
 from service.errors import InvalidRequestError
 from service.job_records import QUEUE_BY_KIND, Job, new_job_id
 from service.schemas import MINI_DATASET, FileSchema, FinetuneRequest, JobSchema, ValidateRequest
@@ -34,6 +34,7 @@ def finetune(body: FinetuneRequest, caller: CallerDependency, idempotency_key: I
         tenant=caller.tenant,
         kind="finetune",
         batch=body.batch,
+        webhook=check_webhook(body.webhook, "body.webhook", caller.services.settings),
         parameters=body.parameters,
         inputs=_captures(body, caller),
     )
@@ -69,5 +70,12 @@ def validate(body: ValidateRequest, caller: CallerDependency, idempotency_key: I
     known = [MINI_DATASET, *_placed_datasets(caller.services.settings.datasets_dir)]
     if body.dataset not in known:
         raise InvalidRequestError(f"body.dataset: there is no {body.dataset!r}; there are {', '.join(known)}")
-    job = Job(id=new_job_id(), tenant=caller.tenant, kind="validate", batch=body.batch, parameters=body.parameters)
+    job = Job(
+        id=new_job_id(),
+        tenant=caller.tenant,
+        kind="validate",
+        batch=body.batch,
+        webhook=check_webhook(body.webhook, "body.webhook", caller.services.settings),
+        parameters=body.parameters,
+    )
     return show_accepted(accept(job, caller.services, idempotency_key))
