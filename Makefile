@@ -5,7 +5,8 @@
 #   make lint    ruff and mypy
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more),
 #                and bench-files FILES="a.dng b.dng": what denoising does to real raws
-#                bench-training: steps per second; bench-methods: what learning from noisy pictures costs (an hour)
+#                bench-service: what one user's work costs another's; bench-training: steps per second
+#                bench-methods: what learning from noisy pictures costs (an hour)
 #
 # Variables: PYTHON (the interpreter of the virtual environment), HOST, PORT, DATA_DIR,
 # TORCH_INDEX (an index with CPU builds of torch, e.g. https://download.pytorch.org/whl/cpu).
@@ -19,7 +20,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit lint bench bench-quality bench-speed bench-files bench-training bench-methods clean
+.PHONY: run test unit lint bench bench-quality bench-speed bench-files bench-training bench-methods bench-service clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -49,6 +50,9 @@ bench-files: $(VENV)/.installed-dev
 
 bench-training: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/training_speed.py $(ARGS)
+
+bench-service: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/service_latency.py $(ARGS)
 
 bench-methods: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/methods.py $(ARGS)
