@@ -385,6 +385,15 @@ class JobStore:
             key = list_key(tenant) if batch is None else batch_key(tenant, batch)
             return read_page(self._redis, key, cursor=cursor, limit=limit, keep=keep)
 
+    def unfinished(self, tenant: str) -> list[Job]:
+        """A tenant's jobs that wait or run."""
+        with redis_errors(), self._redis.pipeline() as pipeline:  # one transaction: a job may go from one to the other
+            pipeline.zrange(waiting_key(tenant), 0, -1)
+            pipeline.zrange(RUNNING_KEY, 0, -1)
+            waiting, running = pipeline.execute()
+            records = [read(self._redis, job_id) for job_id in (*waiting, *running)]
+        return [job for job in records if job and job.tenant == tenant and not job.finished]
+
     def batch(self, tenant: str, batch: str) -> list[Job]:
         """All jobs of a batch, oldest first."""
         with redis_errors():
@@ -487,7 +496,10 @@ class JobStore:
                 return changed
 
     def _change_ours(self, job: Job, decide: Callable[[Job, float], dict[str, Any]]) -> Job:
-        return cast("Job", self._change(job.id, decide))
+        try:
+            return cast("Job", self._change(job.id, decide))
+        except JobNotFoundError as error:  # erased while it ran
+            raise LeaseLostError(error.message) from error
 
     def _change_all(self, job_ids: list[Any], decide: Decision) -> list[Job]:
         changed = [self._change(str(job_id), decide) for job_id in job_ids]
