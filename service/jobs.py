@@ -413,6 +413,11 @@ class JobStore:
         with redis_errors():
             return self._redis.zcard(queued_key(queue))
 
+    def count_of(self, tenant: str) -> int:
+        """All jobs of a tenant whose records are kept."""
+        with redis_errors():
+            return self._redis.zcard(list_key(tenant))
+
     def count_running(self) -> int:
         """Jobs that run."""
         with redis_errors():
@@ -452,6 +457,23 @@ class JobStore:
                 pipeline.hdel(sizes_key(key.tenant), key.sha256)
             with suppress(WatchError):  # it is looked at again in the next sweep
                 pipeline.execute()
+
+    def release_blobs(self, tenant: str) -> dict[BlobKey, float]:
+        """Let go of all of a tenant's blobs, whoever held them.
+
+        Returns:
+            Each of them, and since when nobody needs it: now.
+        """
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            kept = [f"{tenant}/{sha256}" for sha256 in cast("list[str]", self._redis.hkeys(sizes_key(tenant)))]
+            loose = [name for name, _ in self._redis.zscan_iter(LOOSE_KEY, match=f"{tenant}/*", count=1000)]
+            now = self.now()
+            found = {BlobKey.parse(name): now for name in {*kept, *loose}}
+            for key in found:
+                pipeline.delete(blob_key(key))
+                pipeline.zadd(LOOSE_KEY, {str(key): now})
+            pipeline.execute()
+        return found
 
     def stored_bytes(self, tenant: str) -> int:
         """What a tenant's blobs take."""

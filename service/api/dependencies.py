@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.admission import Admission
 from service.captures import CaptureStore
+from service.erasure import Estate
 from service.errors import AuthenticationError
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
@@ -36,6 +37,11 @@ class Services:
     blobs: BlobStore
     queue: JobQueue
     metrics: ApiMetrics
+
+    @property
+    def estate(self) -> Estate:
+        """Where what tenants own lies."""
+        return Estate(settings=self.settings, tenants=self.tenants, jobs=self.jobs, blobs=self.blobs)
 
     def registry(self, tenant: str) -> Registry:
         """The models that a tenant sees: the package's, the operator's, and its own."""

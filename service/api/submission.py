@@ -9,7 +9,8 @@ from typing import Annotated
 from fastapi import Header
 
 from service.api.dependencies import Services
-from service.errors import InvalidRequestError
+from service.erasure import erase_jobs
+from service.errors import AuthenticationError, InvalidRequestError
 from service.job_records import Job
 from service.outbound import check_url
 from service.settings import Settings
@@ -58,9 +59,13 @@ def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:
 
     Raises:
         InvalidRequestError: The key was used for another request.
+        AuthenticationError: The tenant was deleted while the request was on its way.
     """
     idempotency = (idempotency_key, fingerprint(job)) if idempotency_key else None
     created = services.jobs.create(job, idempotency)
+    if not services.tenants.exists(job.tenant):  # asked after the record is there: who deletes looks after striking off
+        erase_jobs(services.estate, job.tenant)
+        raise AuthenticationError("the API key is not known here any more")
     if created.id == job.id:
         services.queue.publish_soon(created)
     return created
