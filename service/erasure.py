@@ -9,6 +9,7 @@ interrupted and begun again; the name can be used anew when all is gone.
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 import time
 from contextlib import suppress
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, cast
 
 from redis.exceptions import ResponseError
 
+from service.captures import CaptureStore
 from service.errors import NotFoundError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
 from service.jobs import JobStore, redis_errors
@@ -82,12 +84,23 @@ def erase_jobs(estate: Estate, tenant: str) -> int:
     for job_id in ids:
         estate.jobs.cancel_if_unfinished(job_id)  # a worker that runs it finds no record, and stops
         estate.jobs.forget(job_id)
+        shutil.rmtree(estate.settings.runs_dir / job_id, ignore_errors=True)  # what a training had reached
     with redis_errors():
         redis.delete(list_key(tenant), waiting_key(tenant))
         for pattern in (batch_key(tenant, "*"), f"ps:idempotency:{tenant}:*"):
             for key in redis.scan_iter(match=pattern, count=1000):
                 redis.delete(key)
     return len(ids)
+
+
+def erase_captures(estate: Estate, tenant: str) -> int:
+    """Erase all captures."""
+    captures = CaptureStore(estate.jobs)
+    found = list(captures.all(tenant))
+    for capture in found:
+        with suppress(NotFoundError):  # its owner was faster
+            captures.delete(tenant, capture.id)
+    return len(found)
 
 
 def erase_models(estate: Estate, tenant: str) -> int:
@@ -104,13 +117,14 @@ def erase_models(estate: Estate, tenant: str) -> int:
 
 
 def erase_files(estate: Estate, tenant: str) -> int:
-    """Delete all blobs: uploads, results, captures. Whatever held one must have been erased before."""
+    """Delete all blobs: uploads, results, thumbnails. Whatever held one must have been erased before."""
     loose = estate.jobs.release_blobs(tenant)
     remove_unused_blobs(estate.jobs, estate.blobs, loose)
     return len(loose)
 
 
 OWNED: dict[str, Callable[[Estate, str], int]] = {
+    "captures": erase_captures,
     "jobs": erase_jobs,
     "models": erase_models,
     "files": erase_files,  # the last: the others hold them

@@ -385,15 +385,6 @@ class JobStore:
             key = list_key(tenant) if batch is None else batch_key(tenant, batch)
             return read_page(self._redis, key, cursor=cursor, limit=limit, keep=keep)
 
-    def unfinished(self, tenant: str) -> list[Job]:
-        """A tenant's jobs that wait or run."""
-        with redis_errors(), self._redis.pipeline() as pipeline:  # one transaction: a job may go from one to the other
-            pipeline.zrange(waiting_key(tenant), 0, -1)
-            pipeline.zrange(RUNNING_KEY, 0, -1)
-            waiting, running = pipeline.execute()
-            records = [read(self._redis, job_id) for job_id in (*waiting, *running)]
-        return [job for job in records if job and job.tenant == tenant and not job.finished]
-
     def batch(self, tenant: str, batch: str) -> list[Job]:
         """All jobs of a batch, oldest first."""
         with redis_errors():
@@ -403,10 +394,12 @@ class JobStore:
 
     def unfinished(self, tenant: str) -> list[Job]:
         """A tenant's jobs that wait or run."""
-        with redis_errors():
-            ids = [*self._redis.zrange(waiting_key(tenant), 0, -1), *self._redis.zrange(RUNNING_KEY, 0, -1)]
-            found = [read(self._redis, str(job_id)) for job_id in ids]
-        return [job for job in found if job and job.tenant == tenant and not job.finished]
+        with redis_errors(), self._redis.pipeline() as pipeline:  # one transaction: a job may go from one to the other
+            pipeline.zrange(waiting_key(tenant), 0, -1)
+            pipeline.zrange(RUNNING_KEY, 0, -1)
+            waiting, running = pipeline.execute()
+            records = [read(self._redis, job_id) for job_id in (*waiting, *running)]
+        return [job for job in records if job and job.tenant == tenant and not job.finished]
 
     def count_queued(self, queue: str) -> int:
         """Jobs that wait in a queue."""

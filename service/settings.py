@@ -178,6 +178,11 @@ class Settings(BaseSettings):
         return self.tenant_dir(tenant) / "models"
 
     @property
+    def runs_dir(self) -> Path:
+        """What trainings have reached, by their job's id."""
+        return self.data_dir / "runs"
+
+    @property
     def blobs_dir(self) -> Path:
         """Uploads and results."""
         return self.data_dir / "blobs"

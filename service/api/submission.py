@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Header
 
 from service.api.dependencies import Services
-from service.erasure import erase_jobs
+from service.erasure import erase_captures, erase_jobs
 from service.errors import AuthenticationError, InvalidRequestError
 from service.job_records import Job
 from service.outbound import check_url
@@ -63,12 +63,25 @@ def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:
     """
     idempotency = (idempotency_key, fingerprint(job)) if idempotency_key else None
     created = services.jobs.create(job, idempotency)
-    if not services.tenants.exists(job.tenant):  # asked after the record is there: who deletes looks after striking off
-        erase_jobs(services.estate, job.tenant)
-        raise AuthenticationError("the API key is not known here any more")
+    check_not_deleted(job.tenant, services)
     if created.id == job.id:
         services.queue.publish_soon(created)
     return created
+
+
+def check_not_deleted(tenant: str, services: Services) -> None:
+    """Undo what a request has written if its tenant was deleted meanwhile.
+
+    To be asked when the records are there: whoever deletes a tenant strikes it off before looking for records, so that
+    one of the two finds them.
+
+    Raises:
+        AuthenticationError: It was.
+    """
+    if not services.tenants.exists(tenant):
+        erase_captures(services.estate, tenant)
+        erase_jobs(services.estate, tenant)
+        raise AuthenticationError("the API key is not known here any more")
 
 
 def fingerprint(job: Job) -> str:

@@ -43,7 +43,7 @@ def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     parameters = cast("FinetuneParameters", job.parameters)
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     remove_ended_runs(workshop)
-    run = _runs(workshop) / job.id
+    run = workshop.settings.runs_dir / job.id
     captures = _fetch(job, run, workshop, lease)
     base = workshop.models.registry(job.tenant).resolve(parameters.base)
 
@@ -63,13 +63,9 @@ def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     return done
 
 
-def _runs(workshop: Workshop) -> Path:
-    return workshop.settings.data_dir / "runs"
-
-
 def remove_ended_runs(workshop: Workshop) -> None:
     """Delete the runs of jobs that were cancelled, failed or erased while no worker looked."""
-    for folder in _runs(workshop).glob("*"):
+    for folder in workshop.settings.runs_dir.glob("*"):
         try:
             ended = workshop.jobs.get(folder.name).finished
         except JobNotFoundError:

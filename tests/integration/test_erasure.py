@@ -15,7 +15,7 @@ from service_process import RunningService, alive, serve, wait_until
 from tiny_models import publish_model
 
 from service.api.dependencies import make_services
-from service.api.submission import accept
+from service.api.submission import accept, check_not_deleted
 from service.cli import main
 from service.erasure import OWNED, erase_tenant
 from service.errors import AuthenticationError, BrokerUnavailableError, ConflictError, LeaseLostError, NotFoundError
@@ -121,13 +121,15 @@ def test_a_tenant_is_deleted_while_the_service_works_for_it(guarded: RunningServ
         kept = finish(lab, raw)
         finish(client, raw, model="tiny", batch="roll")
         finish(client, raw, model="theirs", batch="roll")
+        captured = client.post("/captures", content=raw.read_bytes()).json()["id"]
+        wait_until(lambda: client.get(f"/captures/{captured}").json()["state"] == "usable", 60)
         running = begin(client, big_raw, model="slow", batch="roll")
         waiting = begin(client, raw, batch="other", strength="0.3")
         wait_until(lambda: client.get(f"/jobs/{running}").json()["stage"] == "network", 60)
         assert len(keys_that_name(redis, GONE)) > 8
         assert files_that_name(guarded.data_dir, GONE)
         said = photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir)
-        assert said == f"deleted {GONE}: 1 keys, 4 jobs, 1 models, 4 files\n"
+        assert said == f"deleted {GONE}: 1 keys, 1 captures, 5 jobs, 1 models, 5 files\n"
         assert client.get("/jobs").status_code == 401
         wait_until(lambda: not keys_that_name(redis, GONE), 30)
         # The worker that was at it stops at its next tile; then it takes the other one's job.
@@ -152,7 +154,7 @@ def test_a_tenant_is_deleted_while_the_service_does_not_run(guarded: RunningServ
     wait_until(lambda: not any(alive(pid) for pid in family), 30)
     assert files_that_name(guarded.data_dir, GONE)
     said = photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir)
-    assert said == f"deleted {GONE}: 1 keys, 1 jobs, 0 models, 2 files\n"
+    assert said == f"deleted {GONE}: 1 keys, 0 captures, 1 jobs, 0 models, 2 files\n"
     assert files_that_name(guarded.data_dir, GONE) == []
     assert "there is no tenant" in photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir, code=2)
     [lab_line, _] = photosite("tenants", "list", data_dir=guarded.data_dir).splitlines()
@@ -214,6 +216,9 @@ def test_what_a_request_makes_that_was_on_its_way_is_erased(services: Services) 
     job = Job(id=new_job_id(), tenant=GONE, batch="roll", parameters=DenoiseParameters(), input=upload)
     with pytest.raises(AuthenticationError):
         accept(job, services, "the client's own key")
+    services.captures.create(GONE, upload)
+    with pytest.raises(AuthenticationError):
+        check_not_deleted(GONE, services)
     wait_until(lambda: bool(services.jobs.loose_blobs()))
     remove_loose_blobs(services.jobs, services.blobs)
     assert keys_that_name(services.jobs.redis, GONE) == []
@@ -222,6 +227,8 @@ def test_what_a_request_makes_that_was_on_its_way_is_erased(services: Services) 
 def test_a_deletion_that_was_interrupted_is_gone_on_with(services: Services, monkeypatch: pytest.MonkeyPatch) -> None:
     services.tenants.create_key(GONE)
     make_job(services, GONE)
+    capture, _ = services.captures.create(GONE, store(services, GONE, b"a capture"))
+    assert services.captures.get(GONE, capture.id) == capture
     publish_model(services.settings.tenant_models_dir(GONE), "theirs")
 
     def fail(*_: object) -> int:
@@ -234,7 +241,7 @@ def test_a_deletion_that_was_interrupted_is_gone_on_with(services: Services, mon
     assert (services.tenants.names(), services.tenants.leaving(), services.tenants.keys()) == ([], [GONE], [])
     with pytest.raises(ConflictError, match="being deleted"):
         services.tenants.create_key(GONE)
-    assert erase_tenant(services.estate, GONE) == {"keys": 0, "jobs": 0, "models": 1, "files": 1}
+    assert erase_tenant(services.estate, GONE) == {"keys": 0, "captures": 0, "jobs": 0, "models": 1, "files": 2}
     assert keys_that_name(services.jobs.redis, GONE) == []
     assert files_that_name(services.settings.data_dir, GONE) == []
     services.tenants.create_key(GONE)

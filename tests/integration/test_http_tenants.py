@@ -69,6 +69,13 @@ def own_model(guarded: RunningService) -> str:
     return "studio-x@1"
 
 
+@pytest.fixture(scope="module")
+def capture_id(guarded: RunningService, raw: Path) -> str:
+    """A capture of the first tenant's."""
+    found: str = guarded.client.post("/captures", content=raw.read_bytes()).raise_for_status().json()["id"]
+    return found
+
+
 def owned_routes(guarded: RunningService) -> list[tuple[str, str, dict[str, Any]]]:
     """Every route of the description that is not open to all: method, path, operation."""
     paths = guarded.client.get("/openapi.json").json()["paths"]
@@ -92,9 +99,15 @@ def test_no_route_answers_without_a_good_key(guarded: RunningService, header: st
 
 
 def test_anothers_id_is_not_found_on_every_route(
-    guarded: RunningService, stranger: httpx.Client, job_id: str, own_model: str
+    guarded: RunningService, stranger: httpx.Client, job_id: str, own_model: str, capture_id: str
 ) -> None:
-    ids = {"job_id": job_id, "batch": "roll-1", "name": "report.json", "model": own_model}
+    ids = {
+        "job_id": job_id,
+        "batch": "roll-1",
+        "name": "report.json",
+        "model": own_model,
+        "capture_id": capture_id,
+    }
     asked = 0
     for method, path, _ in owned_routes(guarded):
         if "{" not in path:
@@ -103,13 +116,13 @@ def test_anothers_id_is_not_found_on_every_route(
         answer = stranger.request(method, filled)
         assert (method, path, answer.status_code, answer.json()["code"]) == (method, path, 404, "not_found")
         asked += 1
-    assert asked >= 8
+    assert asked >= 11
     assert guarded.job(job_id)["state"] == "succeeded"
     assert guarded.client.get(f"/models/{own_model}").json()["own"] is True
 
 
 def test_a_tenants_listing_has_its_own_jobs_only(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
-    assert [job["id"] for job in guarded.client.get("/jobs").json()["jobs"]] == [job_id]
+    assert [job["id"] for job in guarded.client.get("/jobs?kind=denoise").json()["jobs"]] == [job_id]
     assert stranger.get("/jobs").json() == {"jobs": [], "next_cursor": None}
     assert stranger.get("/jobs?batch=roll-1").json()["jobs"] == []
 
