@@ -163,6 +163,11 @@ class JobStore:
         with redis_errors():
             return self._read(job_id)
 
+    def exists(self, job_id: str) -> bool:
+        """Whether there is such a record."""
+        with redis_errors():
+            return bool(self._redis.exists(job_key(job_id)))
+
     def get_owned(self, tenant: str, job_id: str) -> Job:
         """Read a record of a tenant's; another's does not exist."""
         job = self.get(job_id)
@@ -208,7 +213,7 @@ class JobStore:
             shown = {"stage": stage, "progress": progress, "figures": figures or {}}
             return {"lease_until": now + self._settings.lease_s, **shown}
 
-        return cast("Job", self._change(job.id, decide, write_progress))
+        return self._change_ours(job, decide, write_progress)
 
     def check_ours(self, job: Job) -> None:
         """Raise LeaseLostError if the job was cancelled or given to another attempt; cheap."""
@@ -510,9 +515,9 @@ class JobStore:
                     continue
                 return changed
 
-    def _change_ours(self, job: Job, decide: Callable[[Job, float], dict[str, Any]]) -> Job:
+    def _change_ours(self, job: Job, decide: Callable[[Job, float], dict[str, Any]], write: Write = write) -> Job:
         try:
-            return cast("Job", self._change(job.id, decide))
+            return cast("Job", self._change(job.id, decide, write))
         except JobNotFoundError as error:  # erased while it ran
             raise LeaseLostError(error.message) from error
 
