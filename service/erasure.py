@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, cast
 from redis.exceptions import ResponseError
 
 from service.captures import CaptureStore
+from service.deliveries import DeliveryStore
 from service.errors import NotFoundError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
 from service.jobs import JobStore, redis_errors
-from service.storage import LocalBlobStore
+from service.storage import make_blob_store
 from service.sweeper import remove_unused_blobs
 from service.tenants import Tenants
 from training.registry import Registry
@@ -53,7 +54,7 @@ class Estate:
 def open_estate(settings: Settings, redis: Redis) -> Estate:
     """What all tenants own, by the settings."""
     jobs = JobStore(redis, settings)
-    blobs = LocalBlobStore(settings.blobs_dir, jobs.announce_blob)
+    blobs = make_blob_store(settings, jobs.announce_blob)
     return Estate(settings=settings, tenants=Tenants(redis), jobs=jobs, blobs=blobs)
 
 
@@ -74,6 +75,12 @@ def erase_tenant(estate: Estate, tenant: str) -> dict[str, int]:
     estate.tenants.forget(tenant)
     compact(estate.jobs.redis)
     return counts
+
+
+def erase_records(estate: Estate, tenant: str) -> None:
+    """Erase what a request writes: records of captures and jobs, and what comes of them."""
+    for erase in (erase_captures, erase_jobs, erase_webhooks):
+        erase(estate, tenant)
 
 
 def erase_jobs(estate: Estate, tenant: str) -> int:
@@ -103,6 +110,11 @@ def erase_captures(estate: Estate, tenant: str) -> int:
     return len(found)
 
 
+def erase_webhooks(estate: Estate, tenant: str) -> int:
+    """Erase webhooks that are still to be sent; the ends of its last jobs are among them."""
+    return DeliveryStore(estate.jobs).erase_all(tenant)
+
+
 def erase_models(estate: Estate, tenant: str) -> int:
     """Delete the tenant's own models and its default; workers that have loaded one are not disturbed."""
     folder = estate.settings.tenant_dir(tenant)
@@ -126,6 +138,7 @@ def erase_files(estate: Estate, tenant: str) -> int:
 OWNED: dict[str, Callable[[Estate, str], int]] = {
     "captures": erase_captures,
     "jobs": erase_jobs,
+    "webhooks": erase_webhooks,  # after the jobs: their end is told
     "models": erase_models,
     "files": erase_files,  # the last: the others hold them
 }

@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Header
 
 from service.api.dependencies import Services
-from service.erasure import erase_captures, erase_jobs
+from service.erasure import erase_records
 from service.errors import AuthenticationError, InvalidRequestError
 from service.job_records import Job
 from service.outbound import check_url
@@ -79,8 +79,7 @@ def check_not_deleted(tenant: str, services: Services) -> None:
         AuthenticationError: It was.
     """
     if not services.tenants.exists(tenant):
-        erase_captures(services.estate, tenant)
-        erase_jobs(services.estate, tenant)
+        erase_records(services.estate, tenant)
         raise AuthenticationError("the API key is not known here any more")
 
 
