@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, BinaryIO, Self
+from urllib.parse import quote
 
 import httpx
 from httpx_sse import EventSource, SSEError
@@ -25,21 +26,33 @@ from service.errors import (
     ServiceError,
     error_of_code,
 )
-from service.schemas import DenoiseParameters, FileSchema, HealthSchema, JobSchema
+from service.schemas import (
+    DenoiseParameters,
+    FileSchema,
+    HealthSchema,
+    JobListSchema,
+    JobSchema,
+    ModelDetailSchema,
+    ModelListSchema,
+    ModelSchema,
+)
 from service.transfers import FileBody, opened, receive
 from training.errors import PhotositeError
 from training.raw.atomic import replacing
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from service.schemas import JobKind, JobState
     from service.transfers import OnBytes
 
     OnJob = Callable[[JobSchema], None]
     """Called with a job whenever it has changed: its state, its stage, the stage's share done."""
 
 POLL_S = 1.0
+PAGE_JOBS = "200"
+"""Jobs of a listing that are fetched at a time."""
 EVENT_SILENCE_S = 45.0
 """Events without a sign of life for so long are broken: the server sends one every 15 s."""
 DEFAULT_PARAMETERS = DenoiseParameters()
@@ -171,6 +184,28 @@ class PhotositeClient:
         """
         return self._connection.fetch(JobSchema, "GET", f"/jobs/{job_id}")
 
+    def jobs(
+        self,
+        *,
+        state: JobState | Sequence[JobState] = (),
+        kind: JobKind | Sequence[JobKind] = (),
+        batch: str | None = None,
+    ) -> Iterator[JobSchema]:
+        """One's own jobs, newest first; fetched a page at a time, while they are gone through.
+
+        Args:
+            state: Only those in this state, or in one of these.
+            kind: Only those of this kind, or of one of these.
+            batch: Only those of this batch.
+        """
+        wanted = {"state": _listed(state), "kind": _listed(kind), "batch": _listed(batch or ()), "limit": [PAGE_JOBS]}
+        while True:
+            page = self._connection.fetch(JobListSchema, "GET", "/jobs", params=wanted)
+            yield from page.jobs
+            if page.next_cursor is None:
+                return
+            wanted["cursor"] = [page.next_cursor]
+
     def cancel(self, job_id: str) -> JobSchema:
         """Cancel a job; if it is being worked on, that stops at the next tile.
 
@@ -179,6 +214,46 @@ class PhotositeClient:
             JobNotFoundError: There is no such job.
         """
         return self._connection.fetch(JobSchema, "DELETE", f"/jobs/{job_id}")
+
+    def models(self) -> list[ModelSchema]:
+        """All versions of all models that one may use, by name, oldest version first."""
+        return self._connection.fetch(ModelListSchema, "GET", "/models").models
+
+    def model(self, name: str) -> ModelDetailSchema:
+        """One model and its whole manifest.
+
+        Args:
+            name: NAME for its newest version, or NAME@VERSION.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return self._connection.fetch(ModelDetailSchema, "GET", _model_path(name))
+
+    def set_default_model(self, name: str) -> ModelSchema:
+        """Use a model wherever a request of one's own names none.
+
+        Args:
+            name: NAME for whichever version is the newest, or NAME@VERSION.
+
+        Raises:
+            NotFoundError: There is none.
+        """
+        return self._connection.fetch(ModelSchema, "PUT", f"{_model_path(name)}/default")
+
+    def delete_model(self, name: str) -> None:
+        """Delete a model of one's own.
+
+        Args:
+            name: NAME for all its versions, or NAME@VERSION.
+
+        Raises:
+            NotFoundError: There is none.
+            PermissionDeniedError: It is not one's own.
+            ConflictError: It is the default, or a job that is not finished needs it.
+        """
+        with self._connection.open("DELETE", _model_path(name), whole=True):
+            pass
 
     def health(self) -> HealthSchema:
         """Whether the server can take work; asked once, whatever the client's patience.
@@ -278,6 +353,14 @@ class PhotositeClient:
         if not job.finished:
             pause_s = parse_retry_after(response.headers.get("retry-after", ""))
             time.sleep(POLL_S if pause_s is None else pause_s)
+
+
+def _listed(wanted: str | Sequence[str]) -> list[str]:
+    return [wanted] if isinstance(wanted, str) else list(wanted)
+
+
+def _model_path(name: str) -> str:
+    return f"/models/{quote(name, safe='@')}"
 
 
 def _result_of(job: JobSchema) -> FileSchema:

@@ -154,9 +154,9 @@ class Connection:
                 raise refusal
             patience.pause(refusal, parse_retry_after(response.headers.get("retry-after", "")))
 
-    def fetch(self, schema: type[_Schema], method: str, path: str, *, retry: bool = True) -> _Schema:
-        """Ask for something that a schema describes; raises as `open`."""
-        with self.open(method, path, retry=retry, whole=True) as response:
+    def fetch(self, schema: type[_Schema], method: str, path: str, *, retry: bool = True, **options: Any) -> _Schema:
+        """Ask for something that a schema describes; arguments and errors as those of `open`."""
+        with self.open(method, path, retry=retry, whole=True, **options) as response:
             return validate(schema, response.content)
 
     def _outlast(self, error: httpx.TransportError, method: str, patience: Patience) -> None:

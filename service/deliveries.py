@@ -8,6 +8,7 @@ moves its due time past the longest that sending may last: if it dies, the deliv
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
@@ -98,6 +99,17 @@ class DeliveryStore:
             return current
 
         self._change(delivery.id, forget)
+
+    def erase_all(self, tenant: str) -> int:
+        """Forget all deliveries of a tenant, whoever is sending them; returns how many there were."""
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            ids: list[Any] = self._redis.zrange(DUE_KEY, 0, -1)
+            found = [each for each in ids if self._redis.hget(delivery_key(each), "tenant") == json.dumps(tenant)]
+            for delivery_id in found:
+                pipeline.delete(delivery_key(delivery_id))
+                pipeline.zrem(DUE_KEY, delivery_id)
+            pipeline.execute()
+        return len(found)
 
     def postpone(self, delivery: Delivery, delay_s: float) -> None:
         """Let a delivery of ours be tried again later."""

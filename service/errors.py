@@ -10,8 +10,9 @@
        ├─ NotFoundError             there is no such thing, or it is another tenant's
        │  └─ JobNotFoundError         no such job
        ├─ ResultExpiredError        the job is known, its result is gone
-       ├─ JobConflictError          the job's state does not allow it
-       │  └─ ResultNotReadyError      not finished yet (Retry-After)
+       ├─ ConflictError             what is there does not allow it
+       │  └─ JobConflictError         the job's state does not
+       │     └─ ResultNotReadyError     not finished yet (Retry-After)
        ├─ QuotaExceededError        the tenant has too many jobs waiting, or too much stored (Retry-After)
        ├─ UploadTimeoutError        the upload stopped coming
        ├─ LeaseLostError            the job is no longer this worker's: cancelled, or given to another
@@ -89,10 +90,14 @@ class ResultExpiredError(ServiceError):
     code = "not_found"
 
 
-class JobConflictError(ServiceError):
-    """The job's state does not allow what was asked."""
+class ConflictError(ServiceError):
+    """What is there already does not allow what was asked."""
 
     code = "conflict"
+
+
+class JobConflictError(ConflictError):
+    """The job's state does not allow what was asked."""
 
 
 class ResultNotReadyError(JobConflictError):
@@ -182,6 +187,7 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     NotFoundError: 404,
     ResultExpiredError: 404,
     JobConflictError: 409,
+    ConflictError: 409,
     ResultNotReadyError: 409,
     UploadTimeoutError: 408,
     LeaseLostError: 409,

@@ -163,6 +163,11 @@ class JobStore:
         with redis_errors():
             return self._read(job_id)
 
+    def exists(self, job_id: str) -> bool:
+        """Whether there is such a record."""
+        with redis_errors():
+            return bool(self._redis.exists(job_key(job_id)))
+
     def get_owned(self, tenant: str, job_id: str) -> Job:
         """Read a record of a tenant's; another's does not exist."""
         job = self.get(job_id)
@@ -208,7 +213,7 @@ class JobStore:
             shown = {"stage": stage, "progress": progress, "figures": figures or {}}
             return {"lease_until": now + self._settings.lease_s, **shown}
 
-        return cast("Job", self._change(job.id, decide, write_progress))
+        return self._change_ours(job, decide, write_progress)
 
     def check_ours(self, job: Job) -> None:
         """Raise LeaseLostError if the job was cancelled or given to another attempt; cheap."""
@@ -394,15 +399,22 @@ class JobStore:
 
     def unfinished(self, tenant: str) -> list[Job]:
         """A tenant's jobs that wait or run."""
-        with redis_errors():
-            ids = [*self._redis.zrange(waiting_key(tenant), 0, -1), *self._redis.zrange(RUNNING_KEY, 0, -1)]
-            found = [read(self._redis, str(job_id)) for job_id in ids]
-        return [job for job in found if job and job.tenant == tenant and not job.finished]
+        with redis_errors(), self._redis.pipeline() as pipeline:  # one transaction: a job may go from one to the other
+            pipeline.zrange(waiting_key(tenant), 0, -1)
+            pipeline.zrange(RUNNING_KEY, 0, -1)
+            waiting, running = pipeline.execute()
+            records = [read(self._redis, job_id) for job_id in (*waiting, *running)]
+        return [job for job in records if job and job.tenant == tenant and not job.finished]
 
     def count_queued(self, queue: str) -> int:
         """Jobs that wait in a queue."""
         with redis_errors():
             return self._redis.zcard(queued_key(queue))
+
+    def count_of(self, tenant: str) -> int:
+        """All jobs of a tenant whose records are kept."""
+        with redis_errors():
+            return self._redis.zcard(list_key(tenant))
 
     def count_running(self) -> int:
         """Jobs that run."""
@@ -443,6 +455,23 @@ class JobStore:
                 pipeline.hdel(sizes_key(key.tenant), key.sha256)
             with suppress(WatchError):  # it is looked at again in the next sweep
                 pipeline.execute()
+
+    def release_blobs(self, tenant: str) -> dict[BlobKey, float]:
+        """Let go of all of a tenant's blobs, whoever held them.
+
+        Returns:
+            Each of them, and since when nobody needs it: now.
+        """
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            kept = [f"{tenant}/{sha256}" for sha256 in cast("list[str]", self._redis.hkeys(sizes_key(tenant)))]
+            loose = [name for name, _ in self._redis.zscan_iter(LOOSE_KEY, match=f"{tenant}/*", count=1000)]
+            now = self.now()
+            found = {BlobKey.parse(name): now for name in {*kept, *loose}}
+            for key in found:
+                pipeline.delete(blob_key(key))
+                pipeline.zadd(LOOSE_KEY, {str(key): now})
+            pipeline.execute()
+        return found
 
     def stored_bytes(self, tenant: str) -> int:
         """What a tenant's blobs take."""
@@ -486,8 +515,11 @@ class JobStore:
                     continue
                 return changed
 
-    def _change_ours(self, job: Job, decide: Callable[[Job, float], dict[str, Any]]) -> Job:
-        return cast("Job", self._change(job.id, decide))
+    def _change_ours(self, job: Job, decide: Callable[[Job, float], dict[str, Any]], write: Write = write) -> Job:
+        try:
+            return cast("Job", self._change(job.id, decide, write))
+        except JobNotFoundError as error:  # erased while it ran
+            raise LeaseLostError(error.message) from error
 
     def _change_all(self, job_ids: list[Any], decide: Decision) -> list[Job]:
         changed = [self._change(str(job_id), decide) for job_id in job_ids]

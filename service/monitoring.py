@@ -133,6 +133,11 @@ class WorkerMetrics:
             registry=registry,
         )
         self._redeliveries = Counter("photosite_redeliveries", "Attempts after the first.", ["kind"], registry=registry)
+        self._model_failures = Counter(
+            "photosite_model_load_failures",
+            "Models that could not be loaded, each time it was tried.",
+            registry=registry,
+        )
 
     def observe_start(self, job: Job) -> None:
         """An attempt has begun."""
@@ -147,6 +152,10 @@ class WorkerMetrics:
         self._in_progress.dec()
         self._attempts.labels(job.kind, outcome).inc()
         self._duration.labels(job.kind).observe(duration_s)
+
+    def observe_model_failure(self) -> None:
+        """A model could not be loaded; where the request named no version, an older one is served."""
+        self._model_failures.inc()
 
 
 def worker_registry(folder: Path) -> CollectorRegistry:

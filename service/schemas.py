@@ -5,7 +5,7 @@ Other kinds of jobs have parameters of their own.
 """
 
 import math
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -294,6 +294,59 @@ class WebhookSecretSchema(BaseModel):
 
     secret: str
     """As libraries for Standard Webhooks take it: whsec_ and base64."""
+
+
+class ModelSchema(BaseModel):
+    """One version of a model, as a tenant that may use it sees it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    version: str
+    reference: str
+    """NAME@VERSION."""
+    description: str
+    objective: str
+    """Training method."""
+    training_data: str
+    """What it learned from, and under which licence that came."""
+    licence: str
+    """Licence of its weights."""
+    parent: str
+    """NAME@VERSION that it was fine-tuned from; empty for none."""
+    noise_range: dict[str, list[float]]
+    """Smallest and largest shot_noise and read_noise met in training."""
+    created: date | None
+    """When it was published, where that is known."""
+    metrics: "ModelMetricsSchema"
+    default: bool
+    """Whether it is used where a request names no model."""
+    own: bool
+    """Whether it is the tenant's own, which nobody else sees and which the tenant can delete."""
+
+
+class ModelMetricsSchema(BaseModel):
+    """What was measured when a model was published, in short; its manifest says how."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    gain_db: dict[str, float] = {}
+    """Decibels gained over the noisy input, by shot_noise."""
+    sidd: dict[str, float | None] = {}
+    """Means over the SIDD benchmark's validation blocks."""
+
+
+class ModelDetailSchema(ModelSchema):
+    """One version of a model, with all that is known about it."""
+
+    manifest: dict[str, Any]
+    """The whole manifest, as it was published."""
+
+
+class ModelListSchema(BaseModel):
+    """All models that a tenant may use, by name, oldest version first."""
+
+    models: list[ModelSchema]
 
 
 class ProblemSchema(BaseModel):

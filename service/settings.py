@@ -169,9 +169,18 @@ class Settings(BaseSettings):
         """Data sets that models can be measured on."""
         return self.data_dir / "datasets"
 
+    def tenant_dir(self, tenant: str) -> Path:
+        """What a tenant has beside blobs and records."""
+        return self.data_dir / "tenants" / tenant
+
     def tenant_models_dir(self, tenant: str) -> Path:
         """Where a tenant's fine-tuned models lie."""
-        return self.data_dir / "tenants" / tenant / "models"
+        return self.tenant_dir(tenant) / "models"
+
+    @property
+    def runs_dir(self) -> Path:
+        """What trainings have reached, by their job's id."""
+        return self.data_dir / "runs"
 
     @property
     def blobs_dir(self) -> Path:

@@ -14,7 +14,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
@@ -53,6 +53,8 @@ class Blob(NamedTuple):
     key: BlobKey
     bytes: int
 
+
+MOVE_ATTEMPTS = 10
 
 Announce = Callable[[Blob], None]
 """Told of a blob just before it appears."""
@@ -184,9 +186,26 @@ class LocalBlobWriter:
 
 def move(path: Path, target: Path) -> None:
     """Rename a file, durably; its folder is made if need be."""
-    _make_folder(target.parent)
-    path.replace(target)
+    attempts = MOVE_ATTEMPTS
+    while attempts:
+        attempts -= 1
+        try:
+            _make_folder(target.parent)
+            path.replace(target)
+            break
+        except FileNotFoundError:  # somebody else found a folder on the way empty, and removed it
+            if not attempts:
+                raise
     _sync_folder(target.parent)
+
+
+def _remove_empty(folder: Path, root: Path) -> None:
+    """Remove a folder if it is empty, then its parent if that is, up to the root: not even a tenant's name stays."""
+    with suppress(OSError):  # not empty
+        while folder != root:
+            with suppress(FileNotFoundError):
+                folder.rmdir()
+            folder = folder.parent
 
 
 def _unfinished(root: Path) -> Path:
@@ -250,13 +269,13 @@ class LocalBlobStore:
         """Delete a blob that nobody uses: see `BlobStore.remove`."""
         path, aside = blob_path(self._root, key), _unfinished(self._root) / secrets.token_hex(16)
         with storage_errors():
-            if not path.is_file():
-                return
-            path.replace(aside)
-            if still_unused():
-                aside.unlink()
-            else:
-                aside.replace(path)
+            if path.is_file():
+                path.replace(aside)
+                if still_unused():
+                    aside.unlink()
+                else:
+                    move(aside, path)
+            _remove_empty(path.parent, self._root)
 
     def check(self) -> None:
         """Raise StorageUnavailableError if blobs cannot be written."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from service.job_records import Job
     from service.jobs import JobStore
     from service.queue import JobQueue
-    from service.storage import BlobStore
+    from service.storage import BlobKey, BlobStore
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +53,12 @@ def forget_old_jobs(jobs: JobStore) -> None:
 
 def remove_loose_blobs(jobs: JobStore, blobs: BlobStore) -> None:
     """Delete blobs that nothing refers to any more, and those of requests that never came to make their record."""
-    for key, since in jobs.loose_blobs().items():
+    remove_unused_blobs(jobs, blobs, jobs.loose_blobs())
+
+
+def remove_unused_blobs(jobs: JobStore, blobs: BlobStore, loose: dict[BlobKey, float]) -> None:
+    """Delete those of the given blobs that nothing refers to, and that were not announced again since."""
+    for key, since in loose.items():
         if jobs.is_unused(key, since):
             blobs.remove(key, partial(jobs.is_unused, key, since))
         jobs.forget_loose(key, since)

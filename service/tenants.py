@@ -3,7 +3,8 @@
 In the flow: request → **tenant** → admission → upload → …; `photosite keys` makes and revokes the keys.
 
 A key is `ps_ID_SECRET`; only the SHA-256 of all of it is kept (the secret has 256 random bits, so that no slow hash is
-needed). Keys in Redis: `ps:key:{id}` a hash, `ps:keys` the ids of all, `ps:tenants` the names of all tenants.
+needed). Keys in Redis: `ps:key:{id}` a hash, `ps:keys` the ids of all, `ps:tenants` the names of all tenants,
+`ps:leaving` the names of those that are being deleted (`erasure.py`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import hashlib
 import hmac
 import re
 import secrets
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from service.errors import AuthenticationError, NotFoundError
+from service.errors import AuthenticationError, ConflictError, NotFoundError
+from service.job_records import LOCAL_TENANT
 from service.jobs import redis_errors
 from training.errors import ConfigError
 
@@ -25,6 +28,7 @@ if TYPE_CHECKING:
 
 KEYS_KEY = "ps:keys"
 TENANTS_KEY = "ps:tenants"
+LEAVING_KEY = "ps:leaving"
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY = re.compile(r"ps_([0-9a-f]{12})_[\w-]{43}")
 
@@ -61,8 +65,11 @@ class Tenants:
 
         Raises:
             ConfigError: A tenant cannot be called that.
+            ConflictError: The last one of that name is not completely deleted yet.
         """
         check_tenant(tenant)
+        if tenant in self.leaving():
+            raise ConflictError(f"{tenant} is being deleted; if that was interrupted, delete it again")
         secret = f"ps_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
         with redis_errors(), self._redis.pipeline() as pipeline:
             seconds, _ = self._redis.time()
@@ -109,13 +116,32 @@ class Tenants:
         with redis_errors():
             return sorted(cast("set[str]", self._redis.smembers(TENANTS_KEY)))
 
-    def forget(self, tenant: str) -> None:
-        """Revoke all of a tenant's keys and strike it off the list."""
-        for key in self.keys():
-            if key.tenant == tenant:
-                self.revoke(key.id)
+    def exists(self, tenant: str) -> bool:
+        """Whether a tenant is one of ours, and not about to be deleted; who needs no key always is."""
         with redis_errors():
-            self._redis.srem(TENANTS_KEY, tenant)
+            return tenant == LOCAL_TENANT or bool(self._redis.sismember(TENANTS_KEY, tenant))
+
+    def leaving(self) -> list[str]:
+        """Tenants of which something may be left to erase."""
+        with redis_errors():
+            return sorted(cast("set[str]", self._redis.smembers(LEAVING_KEY)))
+
+    def close(self, tenant: str) -> int:
+        """Begin a tenant's end: strike it off the list and revoke all its keys; returns how many there were."""
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.sadd(LEAVING_KEY, tenant)
+            pipeline.srem(TENANTS_KEY, tenant)
+            pipeline.execute()
+        revoked = [key.id for key in self.keys() if key.tenant == tenant]
+        for key_id in revoked:
+            with suppress(NotFoundError):  # somebody else revoked it
+                self.revoke(key_id)
+        return len(revoked)
+
+    def forget(self, tenant: str) -> None:
+        """End what `close` began: nothing of it is left."""
+        with redis_errors():
+            self._redis.srem(LEAVING_KEY, tenant)
 
     def authenticate(self, secret: str) -> str:
         """The tenant that a key belongs to.

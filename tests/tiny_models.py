@@ -5,8 +5,9 @@ In the flow of the tests: **publish_model** → registry → engine → denoise_
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import save_file
@@ -20,7 +21,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def publish_model(folder: Path, name: str = "tiny", *, version: str = "1", width: int = 4, halo: int = 32) -> None:
+def publish_model(
+    folder: Path, name: str = "tiny", *, version: str = "1", width: int = 4, halo: int = 32, **changes: Any
+) -> None:
     """Write a U-Net with random weights into a registry folder, and make it the default.
 
     Args:
@@ -29,6 +32,7 @@ def publish_model(folder: Path, name: str = "tiny", *, version: str = "1", width
         version: Its version; decides the weights, too.
         width: Channels of its encoder: the larger, the slower.
         halo: Served halo in packed pixels.
+        changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
     options = {"in_channels": INPUT_CHANNELS["variance-stabilised"], "width": width}
@@ -52,5 +56,6 @@ def publish_model(folder: Path, name: str = "tiny", *, version: str = "1", width
         training_data="none",
         noise_range={},
     )
+    manifest = dataclasses.replace(manifest, **changes)
     (place / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
     set_default(folder, name)

@@ -56,7 +56,12 @@ def check_golden_tile(engine: Engine) -> None:
     entry = engine.manifest.golden_tile
     if not entry:
         return
-    wanted, got = np.array(entry["samples"]), np.array(golden_samples(engine, entry["seed"]))
+    try:
+        wanted, seed = np.array(entry["samples"], dtype=float), int(entry["seed"])
+    except (KeyError, TypeError, ValueError) as reason:
+        message = f"the golden tile of {engine.manifest.reference} cannot be read"
+        raise ModelError(message, detail=repr(reason)) from reason
+    got = np.array(golden_samples(engine, seed))
     deviation = np.sqrt(NOISE.shot_noise[0] * np.maximum(wanted, 0) + NOISE.read_noise[0])
     error = float(np.max(np.abs(got - wanted) / deviation)) if got.shape == wanted.shape else np.inf
     if not error <= TOLERANCE:

@@ -138,6 +138,23 @@ def check_new(known: Registry, name: str, version: str) -> None:
         raise ConfigError(f"version: {name}@{version} exists, and versions never change; the next is {following}")
 
 
+def remove_models(references: Sequence[ModelRef]) -> None:
+    """Undo `new_version` for some versions of one model: each is gone at once, whoever has loaded it keeps it.
+
+    Raises:
+        ConfigError: Their folder cannot be written to.
+    """
+    try:
+        for reference in references:
+            with tempfile.TemporaryDirectory(dir=reference.path.parent) as aside:
+                reference.path.rename(Path(aside) / "model")  # one step; deeper than versions are looked for
+        for folder in {reference.path.parent for reference in references}:
+            with suppress(OSError):  # what holds other versions stays
+                folder.rmdir()
+    except OSError as error:
+        raise ConfigError(f"models: {error.filename} cannot be removed: {error.strerror or error}") from error
+
+
 @contextmanager
 def new_version(folder: Path, name: str, version: str) -> Iterator[ModelRef]:
     """A place to write a model to, which becomes that version when the block ends without an error.

@@ -21,7 +21,7 @@ import training
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
 from service.api.middleware import MetricsMiddleware, ProblemMiddleware, SecurityHeadersMiddleware
-from service.api.routes import batches, captures, denoise, health, jobs, long_jobs, metrics, webhooks
+from service.api.routes import batches, captures, denoise, health, jobs, long_jobs, metrics, models, webhooks
 from service.deliveries import DeliveryStore
 from service.outbound import GuardedTransport
 from service.settings import Settings, load_settings
@@ -60,7 +60,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     add_error_handlers(app)
-    for group in (denoise, long_jobs, jobs, batches, captures, webhooks, health, metrics):
+    for group in (denoise, long_jobs, jobs, batches, captures, models, webhooks, health, metrics):
         app.include_router(group.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")

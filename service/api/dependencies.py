@@ -11,16 +11,18 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from service.admission import Admission
 from service.captures import CaptureStore
+from service.erasure import Estate
 from service.errors import AuthenticationError
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
+from service.models import visible_models
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
 from service.settings import Settings
 from service.storage import BlobStore, make_blob_store
 from service.tenants import Tenants
 from service.worker.celery_app import make_celery_app
-from training.registry import Registry, default_registry
+from training.registry import Registry
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,9 +38,14 @@ class Services:
     queue: JobQueue
     metrics: ApiMetrics
 
+    @property
+    def estate(self) -> Estate:
+        """Where what tenants own lies."""
+        return Estate(settings=self.settings, tenants=self.tenants, jobs=self.jobs, blobs=self.blobs)
+
     def registry(self, tenant: str) -> Registry:
         """The models that a tenant sees: the package's, the operator's, and its own."""
-        return default_registry(self.settings.all_models_dir, self.settings.tenant_models_dir(tenant))
+        return visible_models(self.settings, tenant)
 
     def own_registry(self, tenant: str) -> Registry:
         """Those that were made for the tenant alone."""

@@ -9,7 +9,8 @@ from typing import Annotated
 from fastapi import Header
 
 from service.api.dependencies import Services
-from service.errors import InvalidRequestError
+from service.erasure import erase_records
+from service.errors import AuthenticationError, InvalidRequestError
 from service.job_records import Job
 from service.outbound import check_url
 from service.settings import Settings
@@ -58,12 +59,28 @@ def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:
 
     Raises:
         InvalidRequestError: The key was used for another request.
+        AuthenticationError: The tenant was deleted while the request was on its way.
     """
     idempotency = (idempotency_key, fingerprint(job)) if idempotency_key else None
     created = services.jobs.create(job, idempotency)
+    check_not_deleted(job.tenant, services)
     if created.id == job.id:
         services.queue.publish_soon(created)
     return created
+
+
+def check_not_deleted(tenant: str, services: Services) -> None:
+    """Undo what a request has written if its tenant was deleted meanwhile.
+
+    To be asked when the records are there: whoever deletes a tenant strikes it off before looking for records, so that
+    one of the two finds them.
+
+    Raises:
+        AuthenticationError: It was.
+    """
+    if not services.tenants.exists(tenant):
+        erase_records(services.estate, tenant)
+        raise AuthenticationError("the API key is not known here any more")
 
 
 def fingerprint(job: Job) -> str:

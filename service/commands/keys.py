@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
 
+    from redis import Redis
+
+    from service.settings import Settings
     from service.tenants import Tenants
 
 
@@ -29,28 +32,37 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     revoke.add_argument("id", help="its id, as `photosite keys list` shows it")
     revoke.set_defaults(run=run_revoke)
     for parser in (create, listing, revoke):
-        _add_data_dir(parser)
+        add_data_dir(parser)
 
 
-def _add_data_dir(parser: argparse.ArgumentParser) -> None:
+def add_data_dir(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says which service is meant."""
     parser.add_argument("--data-dir", type=Path, help="data folder of `photosite serve` (PHOTOSITE_DATA_DIR)")
 
 
 @contextmanager
-def open_tenants(arguments: argparse.Namespace) -> Iterator[Tenants]:
-    """The tenants of the running service, or of the data folder of one that does not run now."""
+def open_redis(arguments: argparse.Namespace) -> Iterator[tuple[Settings, Redis]]:
+    """The Redis of the running service, or of the data folder of one that does not run now."""
     from service.embedded import reachable_redis  # noqa: PLC0415
     from service.jobs import connect_redis  # noqa: PLC0415
     from service.settings import load_settings  # noqa: PLC0415
-    from service.tenants import Tenants  # noqa: PLC0415
 
     settings = load_settings(data_dir=arguments.data_dir)
     with reachable_redis(settings) as redis_url:
         client = connect_redis(settings.model_copy(update={"redis_url": redis_url}))
         try:
-            yield Tenants(client)
+            yield settings, client
         finally:
             client.close()
+
+
+@contextmanager
+def open_tenants(arguments: argparse.Namespace) -> Iterator[Tenants]:
+    """All tenants and keys."""
+    from service.tenants import Tenants  # noqa: PLC0415
+
+    with open_redis(arguments) as (_, redis):
+        yield Tenants(redis)
 
 
 def run_create(arguments: argparse.Namespace) -> int:

@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import os
 import shutil
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
-from service.errors import JobNotFoundError
+from service.errors import JobNotFoundError, LeaseLostError
 from service.schemas import FileSchema, FinetuneParameters
 from service.storage import BlobKey
+from training.errors import ModelError
 from training.finetuning.options import FinetuneOptions
 from training.finetuning.pipeline import finetune
 from training.finetuning.release import publish_finetuned
 from training.finetuning.report import REPORT_NAME
-from training.registry import set_default
+from training.registry import DEFAULT_NAME, Registry, remove_models, set_default
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +45,17 @@ def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     parameters = cast("FinetuneParameters", job.parameters)
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
     remove_ended_runs(workshop)
-    run = _runs(workshop) / job.id
+    try:
+        return _finetune(job, parameters, workshop, lease)
+    except LeaseLostError:
+        remove_ended_runs(workshop)
+        if not workshop.jobs.exists(job.id):
+            retract(job, workshop)
+        raise
+
+
+def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, lease: Lease) -> Job:
+    run = workshop.settings.runs_dir / job.id
     captures = _fetch(job, run, workshop, lease)
     base = workshop.models.registry(job.tenant).resolve(parameters.base)
 
@@ -53,7 +65,7 @@ def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
 
     report = finetune(captures, base, run, _options(parameters), device=workshop.settings.device, progress=advance)
     lease.advance("publish", 0)
-    reference = _publish(workshop.jobs.get(job.id), run, workshop)
+    reference = _publish(workshop.jobs.renew(job, "publish", 0), run, workshop)
     if report.better and parameters.make_default:
         set_default(workshop.settings.tenant_models_dir(job.tenant), str(reference))
     blob = workshop.blobs.keep(run / REPORT_NAME, job.tenant)
@@ -63,19 +75,35 @@ def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     return done
 
 
-def _runs(workshop: Workshop) -> Path:
-    return workshop.settings.data_dir / "runs"
-
-
 def remove_ended_runs(workshop: Workshop) -> None:
     """Delete the runs of jobs that were cancelled, failed or erased while no worker looked."""
-    for folder in _runs(workshop).glob("*"):
+    for folder in workshop.settings.runs_dir.glob("*"):
         try:
             ended = workshop.jobs.get(folder.name).finished
         except JobNotFoundError:
             ended = True
         if ended:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def retract(job: Job, workshop: Workshop) -> None:
+    """Take back what a job published that was erased meanwhile, with its tenant maybe: nobody knows of it any more."""
+    folder = workshop.settings.tenant_models_dir(job.tenant)
+    made = [reference for reference in Registry([folder]).references() if _made_by(reference) == job.id]
+    remove_models(made)
+    with suppress(ModelError):
+        if Registry([folder]).default_name() in {str(reference) for reference in made}:
+            (folder / DEFAULT_NAME).unlink()
+    with suppress(OSError):  # a tenant that is still there has something in them
+        folder.rmdir()
+        folder.parent.rmdir()
+
+
+def _made_by(reference: ModelRef) -> str | None:
+    try:
+        return cast("str | None", reference.manifest().training.get("made_by"))
+    except ModelError:  # a damaged manifest tells nothing
+        return None
 
 
 def _fetch(job: Job, run: Path, workshop: Workshop, lease: Lease) -> list[Path]:
@@ -112,6 +140,6 @@ def _publish(job: Job, run: Path, workshop: Workshop) -> ModelRef:
         earlier = [reference for reference in known.references() if str(reference) == reserved]
         if not earlier:
             return publish_finetuned(run, folder, name, version, known=known, made_by=job.id)
-        if earlier[0].manifest().training.get("made_by") == job.id:
+        if _made_by(earlier[0]) == job.id:
             return earlier[0]
         job = workshop.jobs.reserve_model(job, f"{name}@{known.next_version(name)}")  # another job was faster

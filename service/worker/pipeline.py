@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import logging
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from service.errors import BrokerUnavailableError, LeaseLostError
+from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError
 from service.worker.denoising import denoise_job
 from service.worker.describing import describe_job
 from service.worker.finetuning import finetune_job
@@ -69,7 +70,9 @@ WORK_BY_KIND: dict[JobKind, Callable[[Job, Workshop, Lease], Job]] = {
 
 def run_job(job_id: str, workshop: Workshop) -> None:
     """Do a job, if it is still to be done, and settle how it ended."""
-    job = workshop.jobs.claim(job_id)
+    job = None
+    with suppress(JobNotFoundError):  # erased while its message waited
+        job = workshop.jobs.claim(job_id)
     if job is None:
         logger.info("job %s: nothing to do", job_id)
         return

@@ -71,13 +71,14 @@ def make_workshop(settings: Settings) -> Workshop:
     from service.worker.turns import DeviceTurns  # noqa: PLC0415
 
     jobs = JobStore(connect_redis(settings), settings)
+    metrics = monitoring.WorkerMetrics()
     return Workshop(
         settings=settings,
         jobs=jobs,
         captures=CaptureStore(jobs),
         blobs=make_blob_store(settings, jobs.announce_blob),
-        models=ModelCache(settings),
-        metrics=monitoring.WorkerMetrics(),
+        models=ModelCache(settings, metrics),
+        metrics=metrics,
         turns=DeviceTurns(settings.data_dir / "turns"),
     )
 

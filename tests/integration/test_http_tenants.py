@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 import pytest
 from service_process import serve
+from tiny_models import publish_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -60,6 +61,21 @@ def job_id(guarded: RunningService, raw: Path) -> str:
     return found
 
 
+@pytest.fixture(scope="module")
+def own_model(guarded: RunningService) -> str:
+    """A model of the first tenant's alone."""
+    publish_model(guarded.data_dir / "tenants" / "studio" / "models", "studio-x")
+    guarded.client.put("/models/tiny/default").raise_for_status()
+    return "studio-x@1"
+
+
+@pytest.fixture(scope="module")
+def capture_id(guarded: RunningService, raw: Path) -> str:
+    """A capture of the first tenant's."""
+    found: str = guarded.client.post("/captures", content=raw.read_bytes()).raise_for_status().json()["id"]
+    return found
+
+
 def owned_routes(guarded: RunningService) -> list[tuple[str, str, dict[str, Any]]]:
     """Every route of the description that is not open to all: method, path, operation."""
     paths = guarded.client.get("/openapi.json").json()["paths"]
@@ -82,8 +98,16 @@ def test_no_route_answers_without_a_good_key(guarded: RunningService, header: st
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_anothers_id_is_not_found_on_every_route(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
-    ids = {"job_id": job_id, "batch": "roll-1", "name": "report.json"}
+def test_anothers_id_is_not_found_on_every_route(
+    guarded: RunningService, stranger: httpx.Client, job_id: str, own_model: str, capture_id: str
+) -> None:
+    ids = {
+        "job_id": job_id,
+        "batch": "roll-1",
+        "name": "report.json",
+        "model": own_model,
+        "capture_id": capture_id,
+    }
     asked = 0
     for method, path, _ in owned_routes(guarded):
         if "{" not in path:
@@ -92,12 +116,13 @@ def test_anothers_id_is_not_found_on_every_route(guarded: RunningService, strang
         answer = stranger.request(method, filled)
         assert (method, path, answer.status_code, answer.json()["code"]) == (method, path, 404, "not_found")
         asked += 1
-    assert asked >= 5
+    assert asked >= 11
     assert guarded.job(job_id)["state"] == "succeeded"
+    assert guarded.client.get(f"/models/{own_model}").json()["own"] is True
 
 
 def test_a_tenants_listing_has_its_own_jobs_only(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
-    assert [job["id"] for job in guarded.client.get("/jobs").json()["jobs"]] == [job_id]
+    assert [job["id"] for job in guarded.client.get("/jobs?kind=denoise").json()["jobs"]] == [job_id]
     assert stranger.get("/jobs").json() == {"jobs": [], "next_cursor": None}
     assert stranger.get("/jobs?batch=roll-1").json()["jobs"] == []
 
@@ -130,3 +155,29 @@ def test_keys_are_not_kept_in_clear(guarded: RunningService) -> None:
     for path in guarded.data_dir.rglob("*"):
         if path.is_file():
             assert secret.encode() not in path.read_bytes()
+
+
+def test_a_tenants_models_and_default_are_its_own(
+    guarded: RunningService, stranger: httpx.Client, own_model: str, raw: Path
+) -> None:
+    mine, theirs = (
+        {model["reference"]: model for model in client.get("/models").json()["models"]}
+        for client in (guarded.client, stranger)
+    )
+    assert mine.keys() - theirs.keys() == {own_model}
+    assert [name for name, model in mine.items() if model["own"]] == [own_model]
+    assert not any(model["own"] for model in theirs.values())
+    try:
+        assert guarded.client.put(f"/models/{own_model}/default").status_code == 200
+        used = [
+            client.post("/denoise?strength=0.71", content=raw.read_bytes()).headers["x-photosite-model"]
+            for client in (guarded.client, stranger)
+        ]
+        assert used == [own_model, "tiny@1"]
+    finally:
+        guarded.client.put("/models/tiny/default").raise_for_status()
+    for client in (guarded.client, stranger):
+        refused = client.delete("/models/tiny")
+        assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
+    refused = stranger.post(f"/denoise?model={own_model}", content=raw.read_bytes())
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")

@@ -18,7 +18,7 @@ from service.errors import (
     StorageUnavailableError,
 )
 from service.job_records import LOCAL_TENANT, Job, new_job_id
-from service.jobs import JobStore, connect_redis
+from service.jobs import DAY_S, JobStore, connect_redis
 from service.queue import JobQueue
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
@@ -286,3 +286,84 @@ def test_a_server_that_is_away_is_said_so_within_seconds(tmp_path: Path) -> None
         with pytest.raises(BrokerUnavailableError):
             ask()
     assert time.monotonic() - started < 15
+
+
+def retire(jobs: JobStore, settings: Settings, seconds: float) -> JobStore:
+    """The same store, which keeps what has ended for so long only."""
+    return JobStore(jobs.redis, settings.model_copy(update={"retention_days": seconds / DAY_S}))
+
+
+def test_what_ended_long_ago_is_forgotten_with_its_files_and_every_trace(
+    settings: Settings, jobs: JobStore, tmp_path: Path
+) -> None:
+    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    ended = []
+    for name in (b"one", b"two"):
+        upload = FileSchema(name="a.dng", bytes=3, sha256=store_blob(blobs, name))
+        job = Job(id=new_job_id(), batch="roll", parameters=DenoiseParameters(), input=upload)
+        ended.append(claim(jobs, jobs.create(job)))
+    result = FileSchema(name="b.dng", bytes=6, sha256=store_blob(blobs, b"result"))
+    report = FileSchema(name="c.html", bytes=6, sha256=store_blob(blobs, b"report"))
+    jobs.succeed(ended[0], report={}, result=result, files={"c.html": report})
+    jobs.cancel(ended[1].id)
+    time.sleep(0.3)
+    assert jobs.forget_old() == [], "30 days are not over"
+    assert {job.id for job in retire(jobs, settings, 0.2).forget_old()} == {job.id for job in ended}
+    time.sleep(0.15)
+    remove_loose_blobs(jobs, blobs)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+    left = [key for key in jobs.redis.scan_iter("*") if not key.startswith("ps:webhook")]  # no sender runs here
+    assert left == ["ps:pace:denoise"], "how fast the queue was names nobody"
+    for job in ended:
+        with pytest.raises(JobNotFoundError):
+            jobs.get(job.id)
+
+
+def test_an_old_job_that_has_not_ended_stays_with_its_upload(
+    settings: Settings, jobs: JobStore, tmp_path: Path
+) -> None:
+    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    waiting = make_job(jobs, store_blob(blobs, b"waiting"))
+    running = claim(jobs, make_job(jobs, store_blob(blobs, b"running")))
+    time.sleep(0.3)
+    assert retire(jobs, settings, 0.1).forget_old() == []
+    remove_loose_blobs(jobs, blobs)
+    assert [jobs.get(job.id).state for job in (waiting, running)] == ["queued", "running"]
+    for job in (waiting, running):
+        assert job.input
+        assert is_kept(blobs, job.input.sha256)
+    succeed(jobs, claim(jobs, running))
+    assert retire(jobs, settings, 3600).forget_old() == [], "counted from its end, not from its beginning"
+
+
+def test_a_file_that_a_younger_job_needs_outlives_the_older_one(
+    settings: Settings, jobs: JobStore, tmp_path: Path
+) -> None:
+    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    shared = store_blob(blobs, b"shared")
+    jobs.cancel(make_job(jobs, shared).id)
+    succeed(jobs, claim(jobs, make_job(jobs, shared)))
+    time.sleep(0.3)
+    younger = make_job(jobs, shared)
+    assert len(retire(jobs, settings, 0.2).forget_old()) == 2
+    time.sleep(0.15)
+    remove_loose_blobs(jobs, blobs)
+    assert is_kept(blobs, shared)
+    assert [job.id for job in jobs.unfinished(LOCAL_TENANT)] == [younger.id]
+
+
+def test_many_old_jobs_are_forgotten_a_part_at_a_time(settings: Settings, jobs: JobStore) -> None:
+    for _ in range(5):
+        jobs.cancel(make_job(jobs).id)
+    time.sleep(0.2)
+    old = retire(jobs, settings, 0.1)
+    assert [len(old.forget_old(at_most=2)) for _ in range(4)] == [2, 2, 1, 0]
+
+
+def test_a_worker_whose_job_was_erased_is_told_that_it_is_no_longer_its(jobs: JobStore) -> None:
+    job = claim(jobs, make_job(jobs))
+    jobs.cancel(job.id)
+    jobs.forget(job.id)
+    for write in (lambda: jobs.renew(job, "network", 0.5), lambda: jobs.check_ours(job), lambda: succeed(jobs, job)):
+        with pytest.raises(LeaseLostError):
+            write()

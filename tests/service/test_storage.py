@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from s3_server import BUCKET, REGION, running_s3
 
+from service import storage
 from service.errors import ResultExpiredError, StorageUnavailableError
 from service.settings import Settings
 from service.storage import Blob, BlobKey, LocalBlobStore, make_blob_store
@@ -283,3 +284,31 @@ def test_a_bucket_needs_a_package_which_is_named(tmp_path: Path, monkeypatch: py
     settings = Settings(data_dir=tmp_path, blobs_url="s3://bucket")
     with pytest.raises(ConfigError, match=r"PHOTOSITE_BLOBS_URL.*photosite\[s3\]"):
         make_blob_store(settings, lambda _blob: None)
+
+
+def test_the_last_blob_takes_its_tenants_folder_with_it(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path / "blobs", lambda _blob: None)
+    put(store)
+    put(store, b"another")
+    store.remove(KEY, lambda: True)
+    assert (tmp_path / "blobs" / "tenants" / "studio").is_dir()
+    store.remove(BlobKey("studio", hashlib.sha256(b"another").hexdigest()), lambda: True)
+    assert list(tmp_path.rglob("*studio*")) == []
+    assert put(store).key == KEY
+
+
+def test_a_blob_is_stored_although_its_folder_is_removed_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalBlobStore(tmp_path, lambda _blob: None)
+    make_folder, times = storage._make_folder, []
+
+    def make_and_lose(folder: Path) -> None:
+        make_folder(folder)
+        if folder.name == KEY.sha256[2:4] and len(times) < 3:
+            times.append(folder)
+            folder.rmdir()
+
+    monkeypatch.setattr(storage, "_make_folder", make_and_lose)
+    put(store)
+    assert (len(times), store.local_path(KEY).read_bytes()) == (3, DATA)

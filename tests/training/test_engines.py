@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -53,12 +53,33 @@ def test_bfloat16_stays_close_to_float32(tmp_path: Path) -> None:
 PRECISIONS = ("float32", "bfloat16")
 
 
-def test_damaged_weights_are_named(tmp_path: Path) -> None:
+def test_weights_of_which_a_single_bit_changed_are_refused(tmp_path: Path) -> None:
     publish_model(tmp_path)
     reference = Registry([tmp_path]).resolve()
-    reference.weights.write_bytes(reference.weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="tiny@1 cannot be loaded"):
+    data = bytearray(reference.weights.read_bytes())
+    data[-1] ^= 1
+    reference.weights.write_bytes(data)
+    with pytest.raises(ModelError, match="weights of tiny@1 are not those of its manifest"):
         TorchEngine(reference)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"network": "nothing"},
+        {"network_options": "width"},
+        {"network_options": {"width": 8}},
+        {"input_normalisation": "odd"},
+        {"golden_tile": {"seed": 0}},
+        {"golden_tile": {"seed": "x", "samples": [0.0]}},
+        {"golden_tile": {"seed": 0, "samples": [0.0]}},
+        {"golden_tile": "gilded"},
+    ],
+)
+def test_a_manifest_that_does_not_fit_is_a_model_error(tmp_path: Path, changes: dict[str, Any]) -> None:
+    publish_model(tmp_path, **changes)
+    with pytest.raises(ModelError):
+        TorchEngine(Registry([tmp_path]).resolve(), "cpu")
 
 
 def test_an_engine_that_does_not_give_what_its_manifest_says_is_refused(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ Sums in units of the signal stay in float32; only the network's own multiplicati
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -83,9 +84,13 @@ def choose_precision(device: str, wanted: str) -> str:
 
 def _load_model(reference: ModelRef, manifest: Manifest) -> NoiseAware:
     try:
+        with reference.weights.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != manifest.weights_sha256:
+            raise ModelError(f"the weights of {reference} are not those of its manifest", detail=f"SHA-256 {digest}")
         weights = load_file(reference.weights)
         network = build_network(manifest.network, **manifest.network_options)
         network.load_state_dict(weights)
-    except (OSError, SafetensorError, RuntimeError, ConfigError) as error:
+        return NoiseAware(network.eval(), manifest.input_normalisation)
+    except (OSError, SafetensorError, RuntimeError, ConfigError, TypeError) as error:
         raise ModelError(f"the weights of {reference} cannot be loaded", detail=str(error)) from error
-    return NoiseAware(network.eval(), manifest.input_normalisation)

@@ -11,6 +11,7 @@ from service.api.checks import check_raw
 from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.results import answer_with_file
+from service.api.submission import check_not_deleted
 from service.api.uploads import FILE_BODY, receive_upload
 from service.captures import Capture
 from service.errors import NotFoundError
@@ -65,6 +66,7 @@ async def _keep(request: Request, tenant: str, services: Services) -> tuple[Capt
     services.metrics.upload_bytes.observe(blob.bytes)
     kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
     capture, job = await run_in_threadpool(services.captures.create, tenant, kept)
+    await run_in_threadpool(check_not_deleted, tenant, services)
     if job:
         await run_in_threadpool(services.queue.publish_soon, job)
     return capture, job is not None

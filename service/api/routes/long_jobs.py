@@ -12,6 +12,7 @@ from service.api.results import show_accepted
 from service.api.submission import IdempotencyHeader, accept, check_webhook
 from service.errors import InvalidRequestError
 from service.job_records import QUEUE_BY_KIND, Job, new_job_id
+from service.models import check_new_model_name
 from service.schemas import MINI_DATASET, FileSchema, FinetuneRequest, JobSchema, ValidateRequest
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "Accepted; the job goes on", "model": JobSchema}}
@@ -28,6 +29,7 @@ def finetune(body: FinetuneRequest, caller: CallerDependency, idempotency_key: I
     """
     caller.services.admission.check_job(caller.tenant, QUEUE_BY_KIND["finetune"])
     caller.services.admission.check_storage(caller.tenant)
+    check_new_model_name(caller.services.settings, body.name)
     check_model(body.base, "body.base", caller.tenant, caller.services)
     job = Job(
         id=new_job_id(),
