@@ -230,8 +230,8 @@ def print_tables(results: list[dict[str, Any]]) -> None:
             entry = result["entry"]
             values = [result["levels"][f"{level:g}"]["denoised"] for level in LEVELS]
             cells = [f"{value:.2f}" for value in values]
-            if entry.objective != "supervised":
-                cells = [f"{cell} (−{gap:.2f})" for cell, gap in zip(cells, gaps(results, result), strict=False)]
+            if entry.objective != "supervised" and gaps(results, result):
+                cells = [f"{cell} (−{gap:.2f})" for cell, gap in zip(cells, gaps(results, result), strict=True)]
                 cells = [cell.replace("−-", "+") for cell in cells]
             line = f"| {entry.label} | {entry.steps} | {' | '.join(cells)} | {floors(results, result)} "
             print(f"{line}| {result['seconds']:.0f} |")
