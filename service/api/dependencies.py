@@ -16,6 +16,7 @@ from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore, connect_redis
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
+from service.resumable import ResumableUploads
 from service.settings import Settings
 from service.storage import BlobStore, make_blob_store
 from service.tenants import Tenants
@@ -33,6 +34,7 @@ class Services:
     admission: Admission
     captures: CaptureStore
     blobs: BlobStore
+    uploads: ResumableUploads
     queue: JobQueue
     metrics: ApiMetrics
 
@@ -55,6 +57,7 @@ def make_services(settings: Settings) -> Services:
         admission=Admission(jobs, settings),
         captures=CaptureStore(jobs),
         blobs=make_blob_store(settings, jobs.announce_blob),
+        uploads=ResumableUploads(settings.uploads_dir, jobs, settings.upload_expiry_s),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
     )
