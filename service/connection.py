@@ -3,8 +3,8 @@
 In the flow: PhotositeClient → **Connection** → HTTP → service.
 
 What is safe to send again: everything if no connection came about; after that only what changes nothing (GET, HEAD)
-and what the server knows to be the same request (Idempotency-Key). A refusal that says when to come back (429 or 503
-with Retry-After: RFC 9110, section 10.2.3) is obeyed, whatever was asked. All waiting for one answer together stays
+and what the server knows to be the same request (Idempotency-Key). A refusal that says when to come back (423, 429 or
+503 with Retry-After: RFC 9110, section 10.2.3) is obeyed, whatever was asked. All waiting for one answer together stays
 within the client's patience.
 """
 
@@ -37,7 +37,7 @@ FIRST_CONTACT_S = 3.0
 IDLE_CONNECTION_S = 2.0
 """Connections are closed after so much idleness: before the server does it, which could hit the next request."""
 GATEWAY_STATUSES = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
-REFUSAL_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+REFUSAL_STATUSES = frozenset({HTTPStatus.LOCKED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _Schema = TypeVar("_Schema", bound=BaseModel)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 

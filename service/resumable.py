@@ -151,6 +151,10 @@ class ResumableUploads:
         """Delete uploads that were left alone for too long; returns how many there were."""
         removed = 0
         with storage_errors():
+            for half_written in self._root.glob("*.tmp"):
+                with suppress(FileNotFoundError):
+                    if _is_older(half_written, self._expiry_s):
+                        half_written.unlink()
             for folder in self._root.glob("*/*"):
                 with suppress(FileNotFoundError, NotFoundError, UploadBusyError):
                     removed += self._remove_if_expired(folder)

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
 
     from service.api.dependencies import Services
+    from service.resumable import OpenUpload
     from service.settings import Settings
     from service.storage import Blob, BlobStore, BlobWriter
 
@@ -108,12 +109,24 @@ async def obtain_upload(
         return
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
         raise InvalidRequestError("query.upload: it stands for the body; send none")
-    opened = await run_in_threadpool(services.uploads.open, tenant, upload_id)
+    async with take_upload(tenant, upload_id, services) as taken:
+        yield Upload(taken.record.name, CompleteUpload(taken, services.blobs))
+        await run_in_threadpool(services.uploads.remove, taken)
+
+
+@asynccontextmanager
+async def take_upload(tenant: str, upload_id: str, services: Services) -> AsyncIterator[OpenUpload]:
+    """A resumable upload that is ours alone within the `with` block.
+
+    Raises:
+        NotFoundError: There is none, or it is another tenant's.
+        UploadBusyError: Another request works on it.
+    """
+    upload = await run_in_threadpool(services.uploads.open, tenant, upload_id)
     try:
-        yield Upload(opened.record.name, CompleteUpload(opened, services.blobs))
-        await run_in_threadpool(services.uploads.remove, opened)
+        yield upload
     finally:
-        await run_in_threadpool(opened.close)
+        await run_in_threadpool(upload.close)
 
 
 @asynccontextmanager

@@ -108,6 +108,23 @@ def test_anothers_id_is_not_found_on_every_route(guarded: RunningService, strang
     assert guarded.client.head(f"/uploads/{upload_id}", headers=TUS).headers["upload-offset"] == "0"
 
 
+def test_a_tenants_listing_has_its_own_jobs_only(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
+    assert [job["id"] for job in guarded.client.get("/jobs").json()["jobs"]] == [job_id]
+    assert stranger.get("/jobs").json() == {"jobs": [], "next_cursor": None}
+    assert stranger.get("/jobs?batch=roll-1").json()["jobs"] == []
+
+
+def test_the_same_key_word_of_two_tenants_is_two_requests(
+    guarded: RunningService, stranger: httpx.Client, raw: Path
+) -> None:
+    headers = {"Idempotency-Key": "mine", "Prefer": "respond-async"}
+    ids = {
+        client.post("/denoise", content=raw.read_bytes(), headers=headers).json()["id"]
+        for client in (guarded.client, stranger)
+    }
+    assert len(ids) == 2
+
+
 @pytest.mark.parametrize(
     ("method", "address"),
     [
@@ -124,23 +141,6 @@ def test_anothers_id_in_a_query_is_not_found(
     answer = stranger.request(method, filled)
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
     assert guarded.client.request(method, filled).status_code == 200
-
-
-def test_a_tenants_listing_has_its_own_jobs_only(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
-    assert [job["id"] for job in guarded.client.get("/jobs").json()["jobs"]] == [job_id]
-    assert stranger.get("/jobs").json() == {"jobs": [], "next_cursor": None}
-    assert stranger.get("/jobs?batch=roll-1").json()["jobs"] == []
-
-
-def test_the_same_key_word_of_two_tenants_is_two_requests(
-    guarded: RunningService, stranger: httpx.Client, raw: Path
-) -> None:
-    headers = {"Idempotency-Key": "mine", "Prefer": "respond-async"}
-    ids = {
-        client.post("/denoise", content=raw.read_bytes(), headers=headers).json()["id"]
-        for client in (guarded.client, stranger)
-    }
-    assert len(ids) == 2
 
 
 def test_a_revoked_key_is_worthless_at_once(guarded: RunningService) -> None:

@@ -125,6 +125,13 @@ def test_a_first_piece_may_come_with_the_beginning(service: RunningService, raw:
     assert use(service, answer.headers["location"]).json()["input"]["sha256"] == digest(data)
 
 
+def test_a_first_piece_that_is_refused_leaves_nothing(service: RunningService) -> None:
+    before = list((service.data_dir / "uploads").glob("*/*"))
+    headers = {**PIECE, "Upload-Length": "10", "Upload-Checksum": "sha1 Lve95gjOVATpfV8EL5X4nxwjKHE="}
+    check_problem(service.client.post("/uploads", headers=headers, content=b"damaged"), 460, "checksum_mismatch")
+    assert list((service.data_dir / "uploads").glob("*/*")) == before
+
+
 @pytest.mark.parametrize("checksums", [False, True], ids=["plain", "checksums"])
 def test_a_client_that_is_not_ours_uploads_over_a_line_that_breaks(
     service: RunningService, big_raw: Path, *, checksums: bool

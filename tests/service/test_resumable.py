@@ -170,10 +170,12 @@ def test_idle_uploads_expire_and_living_ones_do_not(uploads: ResumableUploads, r
 def test_what_a_crash_left_half_made_or_half_deleted_expires(uploads: ResumableUploads, root: Path) -> None:
     upload_id = begin(uploads, DATA)
     (root / "studio" / upload_id / "upload.json").unlink()
+    (root / "0123.tmp").touch()
     assert uploads.remove_expired() == 0
     age(root / "studio" / upload_id, 101)
+    age(root / "0123.tmp", 101)
     assert uploads.remove_expired() == 1
-    assert list((root / "studio").iterdir()) == []
+    assert list(root.rglob("*")) == [root / "studio"]
 
 
 def test_the_sweep_of_blobs_leaves_uploads_alone(tmp_path: Path) -> None:

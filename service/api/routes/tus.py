@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
 from starlette.concurrency import run_in_threadpool
 
-from service.api.dependencies import Caller, CallerDependency
+from service.api.dependencies import Caller, CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.middleware import TUS_VERSION
-from service.api.uploads import WRITE_BYTES, chunks, safe_name, too_large
+from service.api.uploads import WRITE_BYTES, chunks, safe_name, take_upload, too_large
 from service.errors import (
     ChecksumMismatchError,
     MediaTypeError,
@@ -100,8 +100,8 @@ async def create(
         services.uploads.create, caller.tenant, name=name, length=length, metadata=upload_metadata
     )
     if _media_type(request) == MEDIA_TYPE:
-        with await run_in_threadpool(services.uploads.open, caller.tenant, state.record.id) as upload:
-            await _append(request, upload, checksum, services.settings)
+        async with take_upload(caller.tenant, state.record.id, services) as upload:
+            await _append_first(request, upload, checksum, services)
         state = await run_in_threadpool(services.uploads.state, caller.tenant, state.record.id)
     headers = {"Location": f"/uploads/{state.record.id}", **_progress(state)}
     return Response(status_code=201, headers=headers)
@@ -131,18 +131,15 @@ async def append(
     upload_checksum: ChecksumHeader = None,
 ) -> Response:
     """Add a piece; what has come of one that breaks off is kept, unless it has a checksum."""
-    uploads = caller.services.uploads
-    upload = await run_in_threadpool(uploads.open, caller.tenant, upload_id)
-    try:
+    services = caller.services
+    async with take_upload(caller.tenant, upload_id, services) as upload:
         if _media_type(request) != MEDIA_TYPE:
             raise MediaTypeError(f"Content-Type: wanted {MEDIA_TYPE}")
         offset = _parse_count("Upload-Offset", upload_offset)
         if offset != upload.offset:
             raise UploadConflictError(f"the upload is at {upload.offset}, not at {offset}")
-        await _append(request, upload, Checksum.parse(upload_checksum), caller.services.settings)
-    finally:
-        await run_in_threadpool(upload.close)
-    state = await run_in_threadpool(uploads.state, caller.tenant, upload_id)
+        await _append(request, upload, Checksum.parse(upload_checksum), services.settings)
+    state = await run_in_threadpool(services.uploads.state, caller.tenant, upload_id)
     return Response(status_code=204, headers=_progress(state))
 
 
@@ -181,6 +178,15 @@ class Checksum(NamedTuple):
     def start(self) -> "_Hash":
         """A hash of its kind."""
         return hashlib.new(self.algorithm, usedforsecurity=False)
+
+
+async def _append_first(request: Request, upload: OpenUpload, checksum: Checksum | None, services: Services) -> None:
+    """Write the piece that came with the beginning; if it breaks off, nobody knows the upload's address."""
+    try:
+        await _append(request, upload, checksum, services.settings)
+    except BaseException:
+        await run_in_threadpool(services.uploads.remove, upload)
+        raise
 
 
 async def _append(request: Request, upload: OpenUpload, checksum: Checksum | None, settings: "Settings") -> None:
