@@ -90,10 +90,14 @@ def test_no_route_answers_without_a_good_key(guarded: RunningService, header: st
             assert answer.headers["www-authenticate"] == "Bearer"
 
 
-def test_anothers_id_is_not_found_on_every_route(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
+def test_anothers_id_is_not_found_on_every_route(
+    guarded: RunningService, stranger: httpx.Client, job_id: str, raw: Path
+) -> None:
     begun = guarded.client.post("/uploads", headers={**TUS, "Upload-Length": "10"})
     upload_id = begun.headers["location"].removeprefix("/uploads/")
-    ids = {"job_id": job_id, "batch": "roll-1", "name": "report.json", "upload_id": upload_id}
+    capture_id = guarded.client.post("/captures", content=raw.read_bytes()).json()["id"]
+    ids = {"job_id": job_id, "batch": "roll-1", "name": "report.json"}
+    ids |= {"upload_id": upload_id, "capture_id": capture_id}
     asked = 0
     for method, path, _ in owned_routes(guarded):
         if "{" not in path:
@@ -109,7 +113,7 @@ def test_anothers_id_is_not_found_on_every_route(guarded: RunningService, strang
 
 
 def test_a_tenants_listing_has_its_own_jobs_only(guarded: RunningService, stranger: httpx.Client, job_id: str) -> None:
-    assert [job["id"] for job in guarded.client.get("/jobs").json()["jobs"]] == [job_id]
+    assert [job["id"] for job in guarded.client.get("/jobs?kind=denoise").json()["jobs"]] == [job_id]
     assert stranger.get("/jobs").json() == {"jobs": [], "next_cursor": None}
     assert stranger.get("/jobs?batch=roll-1").json()["jobs"] == []
 

@@ -199,16 +199,16 @@ def test_a_piece_that_breaks_off_keeps_what_has_come(service: RunningService, bi
     service.client.delete(f"/jobs/{job['id']}")
 
 
-def test_the_second_of_two_pieces_at_a_time_is_refused(service: RunningService, raw: Path) -> None:
-    data = raw.read_bytes()
+def test_the_second_of_two_pieces_at_a_time_is_refused(service: RunningService, big_raw: Path) -> None:
+    data = big_raw.read_bytes()
     address = begin(service, len(data))
-    with half_sent(service, address, data[:10], len(data)) as connection:
-        wait_until(lambda: use(service, address).status_code == 423)
+    with half_sent(service, address, data[:3_000_000], len(data)) as connection:
+        wait_until(lambda: offset_of(service, address) > 0)
         deleted = service.client.delete(address, headers=TUS)
-        for answer in (append(service, address, 0, data), use(service, address), deleted):
+        for answer in (append(service, address, 0, b""), use(service, address), deleted):
             assert (answer.status_code, answer.json()["code"]) == (423, "upload_busy")
             assert answer.headers["retry-after"] == "1"
-        connection.sendall(data[10:])
+        connection.sendall(data[3_000_000:])
         assert connection.recv(1000).startswith(b"HTTP/1.1 204 ")
     assert offset_of(service, address) == len(data)
     assert service.client.delete(address, headers=TUS).status_code == 204
@@ -286,6 +286,17 @@ def test_an_upload_is_used_only_when_it_is_complete(service: RunningService, raw
     both = service.client.post("/denoise", params={"upload": address[9:]}, content=data)
     assert (both.status_code, both.json()["code"]) == (422, "invalid_request")
     assert use(service, address).status_code == 202
+
+
+def test_an_upload_can_become_a_capture(service: RunningService, raw: Path) -> None:
+    data = raw.read_bytes()
+    address = begin(service, len(data), "noisy.dng")
+    append(service, address, 0, data)
+    answer = service.client.post("/captures", params={"upload": address.removeprefix("/uploads/")})
+    assert answer.status_code == 201, answer.text
+    shown = answer.json()
+    assert (shown["name"], shown["bytes"], shown["sha256"]) == ("noisy.dng", len(data), digest(data))
+    assert service.client.head(address, headers=TUS).status_code == 404
 
 
 def test_an_upload_that_was_refused_is_still_there(service: RunningService, raw: Path) -> None:

@@ -1,4 +1,4 @@
-"""`/uploads`: a file in as many pieces as the line needs; a complete one is used by `POST /denoise?upload=ID`.
+"""`/uploads`: a file in as many pieces as the line needs; a complete one is used by `/denoise` or `/captures`.
 
 In the flow: **create → append … append** → use.
 
