@@ -54,8 +54,8 @@ class Admission:
                 retry_after_s=self.seconds_for(queue, waiting - most_of_tenant + 1),
             )
 
-    def check_storage(self, tenant: str) -> None:
-        """Whether a tenant may store anything more.
+    def check_storage(self, tenant: str, more_bytes: int = 1) -> None:
+        """Whether a tenant may store more: so many bytes, or any at all where it is not known how many come.
 
         Raises:
             QuotaExceededError: It may not.
@@ -64,7 +64,7 @@ class Admission:
         if most is None:
             return
         stored = self._jobs.stored_bytes(tenant)
-        if stored >= most:
+        if stored + more_bytes > most:
             raise QuotaExceededError(
                 f"{stored / 1e9:.2f} GB are stored, of {most / 1e9:.2f} GB; delete captures or jobs that are done",
                 retry_after_s=LONGEST_RETRY_S,

@@ -8,9 +8,10 @@ imports this module loads neither torch nor FastAPI nor Celery.
 
 from __future__ import annotations
 
+import secrets
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 from urllib.parse import quote
 
 import httpx
@@ -20,6 +21,7 @@ from service.connection import Connection, parse_retry_after, validate
 from service.errors import (
     JobConflictError,
     JobNotFoundError,
+    NotFoundError,
     ResultDamagedError,
     ResultExpiredError,
     ResultNotReadyError,
@@ -36,7 +38,7 @@ from service.schemas import (
     ModelListSchema,
     ModelSchema,
 )
-from service.transfers import FileBody, opened, receive
+from service.transfers import FileBody, opened, receive, send_resumably
 from training.errors import PhotositeError
 from training.raw.atomic import replacing
 
@@ -53,6 +55,8 @@ if TYPE_CHECKING:
 POLL_S = 1.0
 PAGE_JOBS = "200"
 """Jobs of a listing that are fetched at a time."""
+RESUMABLE_BYTES = 64 * 1024 * 1024
+"""Files from this size on are uploaded so that they need not be sent again from their start."""
 EVENT_SILENCE_S = 45.0
 """Events without a sign of life for so long are broken: the server sends one every 15 s."""
 DEFAULT_PARAMETERS = DenoiseParameters()
@@ -145,7 +149,7 @@ class PhotositeClient:
         wait_s: int = 0,
         on_sent: OnBytes | None = None,
     ) -> JobSchema:
-        """Hand a file in; it is streamed, never whole in memory.
+        """Hand a file in; it is streamed, never whole in memory. A large one goes on where the line broke.
 
         Args:
             source: A DNG, as a path or as an open binary file, which is sent from where it stands.
@@ -160,21 +164,36 @@ class PhotositeClient:
         Raises:
             RawError: The file is at fault.
         """
-        prefer = f"wait={wait_s}" if wait_s else "respond-async"
+        options: dict[str, Any] = {
+            "read_timeout_s": self._timeout_s + wait_s,
+            "params": parameters.model_dump(mode="json", exclude_defaults=True),
+            "headers": {"Prefer": f"wait={wait_s}" if wait_s else "respond-async"},
+        }
+        job_id: str | None = None
         with opened(source) as file:
             body = FileBody(file, on_sent)
-            with self._connection.open(
-                "POST",
-                "/denoise",
-                body=body,
-                read_timeout_s=self._timeout_s + wait_s,
-                params=parameters.model_dump(mode="json", exclude_defaults=True),
-                headers={**body.headers(name), "Prefer": prefer},
-            ) as response:  # only its head: the bytes of a job that is done already stay there until `download`
-                job_id = response.headers.get("x-photosite-job")
+            if body.bytes is not None and body.bytes >= RESUMABLE_BYTES:
+                with suppress(NotFoundError):  # there are no uploads, or not on the host that was asked: the usual way
+                    job_id = self._submit_upload(send_resumably(self._connection, body, name), options)
+            if job_id is None:
+                options["headers"] |= body.headers(name)
+                job_id = self._submit(body=body, **options)
+        return self.job(job_id)
+
+    def _submit_upload(self, upload_id: str, options: dict[str, Any]) -> str:
+        """Hand in what was uploaded; once, however often the request has to be sent."""
+        params = {**options["params"], "upload": upload_id}
+        headers = {**options["headers"], "Idempotency-Key": secrets.token_hex(16)}
+        return self._submit(**{**options, "params": params, "headers": headers})
+
+    def _submit(self, **options: Any) -> str:
+        """Send the request; gives the job's id."""
+        with self._connection.open("POST", "/denoise", **options) as response:
+            # Only its head: the bytes of a job that is done already stay there until `download`.
+            job_id: str | None = response.headers.get("x-photosite-job")
         if job_id is None:
             raise ServiceError("the server's answer names no job; is it a Photosite server?")
-        return self.job(job_id)
+        return job_id
 
     def job(self, job_id: str) -> JobSchema:
         """A job as it is now.

@@ -2,9 +2,10 @@
 
 In the flow: PhotositeClient → **Connection** → HTTP → service.
 
-What is safe to send again: everything if no connection came about; after that only what changes nothing (GET). A
-refusal that says when to come back (429 or 503 with Retry-After: RFC 9110, section 10.2.3) is obeyed, whatever was
-asked. All waiting for one answer together stays within the client's patience.
+What is safe to send again: everything if no connection came about; after that only what changes nothing (GET, HEAD)
+and what the server knows to be the same request (Idempotency-Key). A refusal that says when to come back (423, 429 or
+503 with Retry-After: RFC 9110, section 10.2.3) is obeyed, whatever was asked. All waiting for one answer together stays
+within the client's patience.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ FIRST_CONTACT_S = 3.0
 IDLE_CONNECTION_S = 2.0
 """Connections are closed after so much idleness: before the server does it, which could hit the next request."""
 GATEWAY_STATUSES = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
-REFUSAL_STATUSES = frozenset({HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
+REFUSAL_STATUSES = frozenset({HTTPStatus.LOCKED, HTTPStatus.TOO_MANY_REQUESTS, HTTPStatus.SERVICE_UNAVAILABLE})
 _Schema = TypeVar("_Schema", bound=BaseModel)
 _NEVER_CONNECTED = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -142,7 +143,7 @@ class Connection:
                 if whole and response.is_success:
                     response.read()
             except httpx.TransportError as error:
-                self._outlast(error, method, patience)
+                self._outlast(error, patience, repeatable=_is_repeatable(request))
                 continue
             self._answered = True
             with closing(response):
@@ -150,7 +151,7 @@ class Connection:
                     yield response
                     return
                 refusal = _error_of(response)
-            if not _is_passing(response, method):
+            if not _is_passing(response, repeatable=_is_repeatable(request)):
                 raise refusal
             patience.pause(refusal, parse_retry_after(response.headers.get("retry-after", "")))
 
@@ -159,10 +160,10 @@ class Connection:
         with self.open(method, path, retry=retry, whole=True, **options) as response:
             return validate(schema, response.content)
 
-    def _outlast(self, error: httpx.TransportError, method: str, patience: Patience) -> None:
+    def _outlast(self, error: httpx.TransportError, patience: Patience, *, repeatable: bool) -> None:
         """Sleep before the next attempt, if there may be one."""
         unreachable = self.unreachable(error)
-        if not (method == "GET" or isinstance(error, _NEVER_CONNECTED)):
+        if not (repeatable or isinstance(error, _NEVER_CONNECTED)):
             raise unreachable from error
         if not self._answered:
             patience.limit(FIRST_CONTACT_S)
@@ -194,11 +195,16 @@ def _authorisation(api_key: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {api_key}"}
 
 
-def _is_passing(response: httpx.Response, method: str) -> bool:
+def _is_repeatable(request: httpx.Request) -> bool:
+    """Whether a request does no harm if it was taken already."""
+    return request.method in {"GET", "HEAD"} or "Idempotency-Key" in request.headers
+
+
+def _is_passing(response: httpx.Response, *, repeatable: bool) -> bool:
     """Whether the same request may be answered otherwise later, and does no harm if it was taken all the same."""
     told_when = parse_retry_after(response.headers.get("retry-after", "")) is not None
     refused = response.status_code in REFUSAL_STATUSES and told_when
-    return refused or (method == "GET" and response.status_code in GATEWAY_STATUSES)
+    return refused or (repeatable and response.status_code in GATEWAY_STATUSES)
 
 
 def _error_of(response: httpx.Response) -> PhotositeError:

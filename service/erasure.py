@@ -24,6 +24,7 @@ from service.deliveries import DeliveryStore
 from service.errors import NotFoundError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
 from service.jobs import JobStore, redis_errors
+from service.resumable import ResumableUploads
 from service.storage import make_blob_store
 from service.sweeper import remove_unused_blobs
 from service.tenants import Tenants
@@ -48,6 +49,7 @@ class Estate:
     settings: Settings
     tenants: Tenants
     jobs: JobStore
+    uploads: ResumableUploads
     blobs: BlobStore
 
 
@@ -55,7 +57,8 @@ def open_estate(settings: Settings, redis: Redis) -> Estate:
     """What all tenants own, by the settings."""
     jobs = JobStore(redis, settings)
     blobs = make_blob_store(settings, jobs.announce_blob)
-    return Estate(settings=settings, tenants=Tenants(redis), jobs=jobs, blobs=blobs)
+    uploads = ResumableUploads(settings.uploads_dir, jobs, settings.upload_expiry_s)
+    return Estate(settings=settings, tenants=Tenants(redis), jobs=jobs, uploads=uploads, blobs=blobs)
 
 
 def erase_tenant(estate: Estate, tenant: str) -> dict[str, int]:
@@ -115,6 +118,11 @@ def erase_webhooks(estate: Estate, tenant: str) -> int:
     return DeliveryStore(estate.jobs).erase_all(tenant)
 
 
+def erase_uploads(estate: Estate, tenant: str) -> int:
+    """Delete what has come of files that are uploaded in pieces; those on other hosts expire."""
+    return estate.uploads.remove_all(tenant)
+
+
 def erase_models(estate: Estate, tenant: str) -> int:
     """Delete the tenant's own models and its default; workers that have loaded one are not disturbed."""
     folder = estate.settings.tenant_dir(tenant)
@@ -139,6 +147,7 @@ OWNED: dict[str, Callable[[Estate, str], int]] = {
     "captures": erase_captures,
     "jobs": erase_jobs,
     "webhooks": erase_webhooks,  # after the jobs: their end is told
+    "uploads": erase_uploads,
     "models": erase_models,
     "files": erase_files,  # the last: the others hold them
 }

@@ -14,9 +14,16 @@
        │  └─ JobConflictError         the job's state does not
        │     └─ ResultNotReadyError     not finished yet (Retry-After)
        ├─ QuotaExceededError        the tenant has too many jobs waiting, or too much stored (Retry-After)
-       ├─ UploadTimeoutError        the upload stopped coming
+       ├─ UploadTimeoutError        the upload stopped coming, or came too slowly
+       ├─ UploadConflictError       a resumable upload is at another offset, or not complete
+       ├─ UploadBusyError           another request works on the same upload (Retry-After)
+       ├─ UploadHeaderError         a header of the upload protocol makes no sense
+       ├─ ChecksumMismatchError     a piece came with other bytes than its checksum says
+       ├─ TusVersionError           the client speaks another version of the upload protocol
+       ├─ MediaTypeError            the body is of another type than the route takes
        ├─ LeaseLostError            the job is no longer this worker's: cancelled, or given to another
        ├─ WorkerLostError           every attempt ended with its process
+       ├─ OverloadedError           too many requests are being served (Retry-After)
        ├─ QueueFullError            too many jobs wait (Retry-After)
        ├─ BrokerUnavailableError    Redis cannot be reached (Retry-After)
        ├─ StorageUnavailableError   the data folder or the bucket cannot be read or written (Retry-After)
@@ -27,6 +34,7 @@
 that a client raises.
 """
 
+from http import HTTPStatus
 from typing import ClassVar
 
 from training.errors import (
@@ -39,6 +47,9 @@ from training.errors import (
     UnreadableRawError,
     UnsupportedRawError,
 )
+
+CHECKSUM_MISMATCH = 460
+"""A status of the upload protocol's own (tus 1.0.0, extension Checksum)."""
 
 
 class ServiceError(PhotositeError):
@@ -108,10 +119,57 @@ class ResultNotReadyError(JobConflictError):
 
 
 class UploadTimeoutError(ServiceError):
-    """The upload stopped coming."""
+    """The upload stopped coming, or came too slowly."""
 
     code = "upload_timeout"
     retryable = True
+
+
+class UploadConflictError(ServiceError):
+    """A resumable upload is at another offset than the request says, or not complete."""
+
+    code = "conflict"
+
+
+class UploadBusyError(ServiceError):
+    """Another request works on the same upload."""
+
+    code = "upload_busy"
+    retryable = True
+    usual_retry_after_s = 1
+
+
+class UploadHeaderError(ServiceError):
+    """A header of the protocol of resumable uploads makes no sense."""
+
+    code = "invalid_upload"
+
+
+class ChecksumMismatchError(ServiceError):
+    """A piece of an upload came with other bytes than its checksum says."""
+
+    code = "checksum_mismatch"
+    retryable = True
+
+
+class TusVersionError(ServiceError):
+    """The client speaks another version of the protocol of resumable uploads."""
+
+    code = "unsupported_tus_version"
+
+
+class MediaTypeError(ServiceError):
+    """The body is of another type than the route takes."""
+
+    code = "unsupported_media_type"
+
+
+class OverloadedError(ServiceError):
+    """Too many requests are being served at the same time."""
+
+    code = "overloaded"
+    retryable = True
+    usual_retry_after_s = 2
 
 
 class LeaseLostError(ServiceError):
@@ -190,6 +248,13 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     ConflictError: 409,
     ResultNotReadyError: 409,
     UploadTimeoutError: 408,
+    UploadConflictError: 409,
+    UploadBusyError: 423,
+    UploadHeaderError: 400,
+    ChecksumMismatchError: CHECKSUM_MISMATCH,
+    TusVersionError: 412,
+    MediaTypeError: 415,
+    OverloadedError: 503,
     LeaseLostError: 409,
     WorkerLostError: 500,
     QuotaExceededError: 429,
@@ -203,6 +268,15 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
 }
 _STATUS_BY_CODE = {error.code: status for error, status in STATUS_BY_ERROR.items()}
 _ERROR_BY_CODE = {error.code: error for error in reversed(STATUS_BY_ERROR)}  # of those that share a code, the first
+
+
+def phrase_of(status: int) -> str:
+    """What an HTTP status is called.
+
+    >>> phrase_of(404)
+    'Not Found'
+    """
+    return "Checksum Mismatch" if status == CHECKSUM_MISMATCH else HTTPStatus(status).phrase
 
 
 def status_of(error: PhotositeError) -> int:

@@ -14,7 +14,7 @@ Keys, all beginning with `ps:`
     `idempotency:{tenant}:{digest}`  what a client's Idempotency-Key stands for: "FINGERPRINT JOB"
     `blob:{tenant}/{sha256}`      who refers to a blob: ids of jobs, and of captures
     `loose`                       blobs by the time since which maybe nobody does
-    `sizes:{tenant}`              bytes of each of its blobs
+    `sizes:{tenant}`              bytes of each of its blobs, and of each resumable upload as `upload:{id}`
 """
 
 import base64

@@ -60,6 +60,7 @@ from training.errors import PhotositeError
 if TYPE_CHECKING:
     from redis.client import Pipeline
 
+_UPLOAD_PREFIX = "upload:"
 DAY_S = 24 * 3600.0
 
 
@@ -149,14 +150,24 @@ class JobStore:
                     continue
                 return created
 
+    def find_accepted(self, tenant: str, key: str) -> tuple[Job, str] | None:
+        """The job that an earlier request with a client's key has made, and that request's digest; None for none."""
+        with redis_errors():
+            kept = cast("str | None", self._redis.get(idempotency_key(tenant, key)))
+            if kept is None:
+                return None
+            fingerprint, job_id = kept.split(" ")
+            job = read(self._redis, job_id)
+            return (job, fingerprint) if job else None
+
     def _earlier(self, tenant: str, key: str, fingerprint: str) -> Job | None:
-        kept = cast("str | None", self._redis.get(idempotency_key(tenant, key)))
-        if kept is None:
+        accepted = self.find_accepted(tenant, key)
+        if accepted is None:
             return None
-        known, job_id = kept.split(" ")
+        job, known = accepted
         if known != fingerprint:
             raise InvalidRequestError("Idempotency-Key: it was used for another request before")
-        return read(self._redis, job_id)
+        return job
 
     def get(self, job_id: str) -> Job:
         """Read a record."""
@@ -463,7 +474,8 @@ class JobStore:
             Each of them, and since when nobody needs it: now.
         """
         with redis_errors(), self._redis.pipeline() as pipeline:
-            kept = [f"{tenant}/{sha256}" for sha256 in cast("list[str]", self._redis.hkeys(sizes_key(tenant)))]
+            fields = cast("list[str]", self._redis.hkeys(sizes_key(tenant)))
+            kept = [f"{tenant}/{sha256}" for sha256 in fields if not sha256.startswith(_UPLOAD_PREFIX)]
             loose = [name for name, _ in self._redis.zscan_iter(LOOSE_KEY, match=f"{tenant}/*", count=1000)]
             now = self.now()
             found = {BlobKey.parse(name): now for name in {*kept, *loose}}
@@ -473,8 +485,18 @@ class JobStore:
             pipeline.execute()
         return found
 
+    def reserve_upload(self, tenant: str, upload_id: str, size: int) -> None:
+        """Count a resumable upload with all the bytes that it is going to have."""
+        with redis_errors():
+            self._redis.hset(sizes_key(tenant), _upload_field(upload_id), str(size))
+
+    def release_upload(self, tenant: str, upload_id: str) -> None:
+        """Count a resumable upload no more; harmless if it was not."""
+        with redis_errors():
+            self._redis.hdel(sizes_key(tenant), _upload_field(upload_id))
+
     def stored_bytes(self, tenant: str) -> int:
-        """What a tenant's blobs take."""
+        """What a tenant's blobs take, and its resumable uploads will."""
         with redis_errors():
             return sum(int(size) for size in cast("list[str]", self._redis.hvals(sizes_key(tenant))))
 
@@ -524,6 +546,11 @@ class JobStore:
     def _change_all(self, job_ids: list[Any], decide: Decision) -> list[Job]:
         changed = [self._change(str(job_id), decide) for job_id in job_ids]
         return [job for job in changed if job and job.state == "queued"]
+
+
+def _upload_field(upload_id: str) -> str:
+    """What a resumable upload is called among the sizes of blobs."""
+    return f"{_UPLOAD_PREFIX}{upload_id}"
 
 
 def _not_found(job_id: str) -> JobNotFoundError:

@@ -21,6 +21,8 @@ NewModelName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """A name that a model can be given."""
 BatchName = Annotated[str, Field(pattern=r"^[\w.-]{1,64}$")]
 """What a client calls jobs that belong together."""
+UploadId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+"""A resumable upload."""
 CaptureId = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
@@ -77,6 +79,8 @@ class DenoiseQuery(DenoiseParameters):
     """Name of the batch that the job belongs to."""
     webhook: str | None = None
     """https address that is told, signed, when the job is finished; of a batch, when all of it is."""
+    upload: UploadId | None = None
+    """A complete upload that is the raw; the request then has no body."""
 
     @property
     def parameters(self) -> DenoiseParameters:

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
     """Largest upload, in bytes."""
     upload_idle_timeout_s: Positive = 30
     """Seconds without a byte after which an upload is given up."""
+    min_upload_bytes_per_s: Annotated[int, Field(ge=0)] = 1000
+    """Bytes per second that an upload must bring on average, over spans of PHOTOSITE_UPLOAD_IDLE_TIMEOUT_S; 0: any."""
+    upload_expiry_s: Positive = 24 * 3600
+    """Seconds without a byte after which what has come of a resumable upload is deleted."""
+    max_concurrent_requests: Count = 1000
+    """Requests being served at the same time beyond which one API process answers 503; probes and metrics are free."""
     default_wait_s: Annotated[float, Field(ge=0)] = 30
     """Seconds that POST /denoise waits for the result when the request does not say."""
     max_wait_s: Annotated[float, Field(ge=0)] = 120
@@ -186,6 +192,11 @@ class Settings(BaseSettings):
     def blobs_dir(self) -> Path:
         """Uploads and results."""
         return self.data_dir / "blobs"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Resumable uploads that are not complete, or not used yet: on the API's own disk."""
+        return self.data_dir / "uploads"
 
     @property
     def all_models_dir(self) -> Path:

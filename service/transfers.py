@@ -1,22 +1,26 @@
 """Files on the line: one that is sent as a request's body, and a result that is received into one.
 
-In the flow: file → **FileBody** → service → **receive** → file. Neither is ever whole in memory.
+In the flow: file → **FileBody** → service → **receive** → file. Neither is ever whole in memory. `send_resumably` is
+for large files: what has come before the line breaks need not be sent again.
 """
 
 from __future__ import annotations
 
+import base64
+import copy
 import hashlib
 import os
 import re
 import stat
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 import httpx
 
 from service.connection import Connection, Patience
+from service.errors import ServiceError
 from training.errors import UnreadableRawError
 
 if TYPE_CHECKING:
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     """Called with the bytes that have passed, and with all there are where that is known."""
 
 PIECE_BYTES = 256 * 1024
+TUS = {"Tus-Resumable": "1.0.0"}
 
 
 @contextmanager
@@ -58,38 +63,108 @@ class FileBody:
         self._on_sent = on_sent
         self.repeatable = file.seekable()
         self._start = file.tell() if self.repeatable else 0
-        self._bytes = file.seek(0, os.SEEK_END) - self._start if self.repeatable else None
+        self.bytes = file.seek(0, os.SEEK_END) - self._start if self.repeatable else None
+        self._skipped = 0
+
+    def rest(self, skipped: int) -> Self:
+        """The same file without so many bytes, which have been sent already."""
+        rest = copy.copy(self)
+        rest._skipped = skipped  # noqa: SLF001  (our own)
+        return rest
+
+    def shown_name(self, name: str | None = None) -> str:
+        """What the file is called where it goes; empty for nothing."""
+        given = name or getattr(self._file, "name", "")
+        return re.sub(r'[\x00-\x1f\x7f"\\]', "_", Path(given).name) if isinstance(given, str) else ""
 
     def headers(self, name: str | None = None) -> dict[str, str | bytes]:
         """What a request says of it: its size, if that is known, and a name."""
-        given = name or getattr(self._file, "name", "")
-        shown = re.sub(r'[\x00-\x1f\x7f"\\]', "_", Path(given).name) if isinstance(given, str) else ""
+        shown = self.shown_name(name)
         disposition = f'attachment; filename="{shown}"' if shown else "attachment"
-        size: dict[str, str | bytes] = {} if self._bytes is None else {"Content-Length": str(self._bytes)}
+        size: dict[str, str | bytes] = {} if self.bytes is None else {"Content-Length": str(self.bytes)}
         return {**size, "Content-Type": "application/octet-stream", "Content-Disposition": disposition.encode()}
 
     def pieces(self) -> Iterator[bytes]:
-        """All of it, from the start.
+        """All of it, from the start, or the rest of it.
 
         Raises:
             UnreadableRawError: It cannot be read, or shrinks meanwhile.
         """
-        sent = 0
+        sent = self._skipped
         try:
             if self.repeatable:
-                self._file.seek(self._start)
+                self._file.seek(self._start + sent)
             while piece := self._file.read(min(PIECE_BYTES, self._left(sent))):
                 yield piece
                 sent += len(piece)
                 if self._on_sent:
-                    self._on_sent(sent, self._bytes)
+                    self._on_sent(sent, self.bytes)
         except OSError as error:
             raise UnreadableRawError(f"the file cannot be read: {error.strerror}", detail=str(error)) from error
-        if self._bytes not in {None, sent}:
+        if self.bytes not in {None, sent}:
             raise UnreadableRawError("the file became shorter while it was sent")
 
     def _left(self, sent: int) -> int:
-        return PIECE_BYTES if self._bytes is None else self._bytes - sent
+        return PIECE_BYTES if self.bytes is None else self.bytes - sent
+
+
+def send_resumably(connection: Connection, body: FileBody, name: str | None = None) -> str:
+    """Upload a file; where the line breaks, go on from there.
+
+    Source: tus 1.0.0, https://tus.io/protocols/resumable-upload.
+
+    Args:
+        connection: The line.
+        body: The file, whose size is known.
+        name: What it is called; none: as the file says.
+
+    Returns:
+        The upload's id.
+
+    Raises:
+        NotFoundError: The service takes no such uploads; or it has lost this one, or looks for it on another host.
+        ServerUnreachableError: Nothing more came through for longer than the client's patience.
+    """
+    headers = {**TUS, "Upload-Length": str(body.bytes)}
+    if shown := body.shown_name(name):
+        headers["Upload-Metadata"] = f"filename {base64.b64encode(shown.encode()).decode()}"
+    with connection.open("POST", "/uploads", headers=headers) as response:
+        address: str = response.headers.get("location", "")
+    patience, offset = Patience(connection.patience_s), 0
+    while offset != body.bytes:
+        try:
+            offset = _send_rest(connection, address, body, offset)
+        except ServiceError as error:  # a conflict: the server is still busy with what broke off
+            if not error.retryable and error.code != "conflict":
+                raise
+            patience.pause(error)
+            before, offset = offset, _offset_of(connection, address)
+            if offset > before:
+                patience.renew()
+    return address.rpartition("/")[2]
+
+
+def _send_rest(connection: Connection, address: str, body: FileBody, offset: int) -> int:
+    """Send what is missing of an upload; gives its new offset."""
+    headers = {
+        **TUS,
+        "Upload-Offset": str(offset),
+        "Content-Type": "application/offset+octet-stream",
+        "Content-Length": str((body.bytes or 0) - offset),
+    }
+    with connection.open("PATCH", address, body=body.rest(offset), headers=headers) as response:
+        return _parse_offset(response)
+
+
+def _offset_of(connection: Connection, address: str) -> int:
+    with connection.open("HEAD", address, headers=TUS) as response:
+        return _parse_offset(response)
+
+
+def _parse_offset(response: httpx.Response) -> int:
+    with suppress(KeyError, ValueError):
+        return int(response.headers["Upload-Offset"])
+    raise ServiceError("the server's answer says no offset; is it a Photosite server?")
 
 
 def receive(

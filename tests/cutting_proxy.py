@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
 PIECE_BYTES = 4096
@@ -22,6 +23,7 @@ class CuttingProxy(socketserver.ThreadingTCPServer):
 
     Attributes:
         cut_after_bytes: Bytes from the server after which a connection is cut; none: never.
+        cut_after_sent_bytes: Bytes from the client after which it is; none: never.
         cuts: Connections cut so far.
     """
 
@@ -31,6 +33,7 @@ class CuttingProxy(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), _Line)
         self.target = target
         self.cut_after_bytes: int | None = None
+        self.cut_after_sent_bytes: int | None = None
         self.cuts = 0
         self._thread = threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.05})
 
@@ -60,32 +63,29 @@ class _Line(socketserver.BaseRequestHandler):
     def handle(self) -> None:
         """Pass bytes until one side hangs up, or it is time to cut."""
         with socket.create_connection(self.server.target) as onward:
-            sending = threading.Thread(target=_pass_on, args=(self.request, onward), daemon=True)
+            sending = threading.Thread(
+                target=self._pass_on, args=(self.request, onward, lambda: self.server.cut_after_sent_bytes), daemon=True
+            )
             sending.start()
-            passed = 0
-            while data := _receive(onward):
-                left = len(data) if self.server.cut_after_bytes is None else self.server.cut_after_bytes - passed
-                with suppress(OSError):
-                    self.request.sendall(data[: max(0, left)])
+            self._pass_on(onward, self.request, lambda: self.server.cut_after_bytes)
+            _hang_up(self.request, onward)  # wakes the other thread
+            sending.join()
+
+    def _pass_on(self, source: socket.socket, target: socket.socket, limit: Callable[[], int | None]) -> None:
+        passed = 0
+        with suppress(OSError):
+            while data := source.recv(PIECE_BYTES):
+                most = limit()
+                left = len(data) if most is None else most - passed
+                target.sendall(data[: max(0, left)])
                 passed += len(data)
                 if left < len(data):
                     self.server.cuts += 1
-                    break
-            for side in (self.request, onward):
-                with suppress(OSError):
-                    side.shutdown(socket.SHUT_RDWR)  # wakes the other thread
-            sending.join()
+                    _hang_up(source, target)
+            target.shutdown(socket.SHUT_WR)
 
 
-def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    with suppress(OSError):
-        while data := _receive(source):
-            target.sendall(data)
-        target.shutdown(socket.SHUT_WR)
-
-
-def _receive(source: socket.socket) -> bytes:
-    try:
-        return source.recv(PIECE_BYTES)
-    except OSError:
-        return b""
+def _hang_up(*sides: socket.socket) -> None:
+    for side in sides:
+        with suppress(OSError):
+            side.shutdown(socket.SHUT_RDWR)

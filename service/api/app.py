@@ -20,8 +20,26 @@ from starlette.staticfiles import StaticFiles
 import training
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
-from service.api.middleware import MetricsMiddleware, ProblemMiddleware, SecurityHeadersMiddleware
-from service.api.routes import batches, captures, denoise, health, jobs, long_jobs, metrics, models, webhooks
+from service.api.middleware import (
+    LoadMiddleware,
+    MetricsMiddleware,
+    ProblemMiddleware,
+    SecurityHeadersMiddleware,
+    TusMiddleware,
+)
+from service.api.routes import (
+    archives,
+    batches,
+    captures,
+    denoise,
+    health,
+    jobs,
+    long_jobs,
+    metrics,
+    models,
+    tus,
+    webhooks,
+)
 from service.deliveries import DeliveryStore
 from service.outbound import GuardedTransport
 from service.settings import Settings, load_settings
@@ -45,7 +63,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     Returns:
         The application. It is made without a Redis, too; the probes then say that it is not ready.
     """
-    services = make_services(settings or load_settings())
+    settings = settings or load_settings()
+    services = make_services(settings)
     app = FastAPI(
         title="Photosite",
         summary="Denoises camera raw files before demosaicing: a raw goes in, the same raw comes out, the noise gone.",
@@ -55,12 +74,14 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         middleware=[
             Middleware(MetricsMiddleware, metrics=services.metrics),
             Middleware(SecurityHeadersMiddleware),
+            Middleware(LoadMiddleware, at_most=settings.max_concurrent_requests),
+            Middleware(TusMiddleware),
             Middleware(ProblemMiddleware),
         ],
     )
     app.state.services = services
     add_error_handlers(app)
-    for group in (denoise, long_jobs, jobs, batches, captures, models, webhooks, health, metrics):
+    for group in (denoise, tus, archives, long_jobs, jobs, batches, captures, models, webhooks, health, metrics):
         app.include_router(group.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")
@@ -97,6 +118,7 @@ async def _sweep_for_ever(services: Services) -> None:
     while True:
         try:
             await run_in_threadpool(services.blobs.remove_abandoned, ABANDONED_AFTER_S)
+            await run_in_threadpool(services.uploads.remove_expired)
             await run_in_threadpool(sweep, services.jobs, services.queue, services.blobs)
         except PhotositeError as error:
             logger.warning("sweep: %s %s", error.message, error.detail)

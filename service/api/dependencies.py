@@ -18,6 +18,7 @@ from service.jobs import JobStore, connect_redis
 from service.models import visible_models
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
+from service.resumable import ResumableUploads
 from service.settings import Settings
 from service.storage import BlobStore, make_blob_store
 from service.tenants import Tenants
@@ -35,13 +36,16 @@ class Services:
     admission: Admission
     captures: CaptureStore
     blobs: BlobStore
+    uploads: ResumableUploads
     queue: JobQueue
     metrics: ApiMetrics
 
     @property
     def estate(self) -> Estate:
         """Where what tenants own lies."""
-        return Estate(settings=self.settings, tenants=self.tenants, jobs=self.jobs, blobs=self.blobs)
+        return Estate(
+            settings=self.settings, tenants=self.tenants, jobs=self.jobs, uploads=self.uploads, blobs=self.blobs
+        )
 
     def registry(self, tenant: str) -> Registry:
         """The models that a tenant sees: the package's, the operator's, and its own."""
@@ -62,6 +66,7 @@ def make_services(settings: Settings) -> Services:
         admission=Admission(jobs, settings),
         captures=CaptureStore(jobs),
         blobs=make_blob_store(settings, jobs.announce_blob),
+        uploads=ResumableUploads(settings.uploads_dir, jobs, settings.upload_expiry_s),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
     )

@@ -7,7 +7,6 @@ Source: RFC 9457, "Problem Details for HTTP APIs"; `code` is our extension membe
 
 import logging
 from collections.abc import Mapping, Sequence
-from http import HTTPStatus
 from typing import Any, cast
 
 from fastapi import FastAPI, Request
@@ -16,7 +15,7 @@ from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from service.errors import AuthenticationError, InvalidRequestError, ServiceError, status_of, status_of_code
+from service.errors import AuthenticationError, InvalidRequestError, ServiceError, phrase_of, status_of, status_of_code
 from service.job_records import Job
 from service.schemas import ProblemSchema
 from training.errors import PhotositeError
@@ -37,7 +36,7 @@ def problem(
     status: int, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **members: Any
 ) -> JSONResponse:
     """An error answer; `members` are further members of the problem."""
-    body = ProblemSchema(title=HTTPStatus(status).phrase, status=status, detail=detail, code=code)
+    body = ProblemSchema(title=phrase_of(status), status=status, detail=detail, code=code)
     return JSONResponse(
         {**body.model_dump(), **members}, status_code=status, headers=headers, media_type=PROBLEM_MEDIA_TYPE
     )
@@ -61,7 +60,7 @@ def problem_of_failed(job: Job, headers: Mapping[str, str]) -> JSONResponse:
 def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route's `responses` say about its error answers."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema.model_json_schema()}}
-    return {status: {"description": HTTPStatus(status).phrase, "content": content} for status in (*statuses, 500)}
+    return {status: {"description": phrase_of(status), "content": content} for status in (*statuses, 500)}
 
 
 async def _answer_photosite_error(_request: Request, error: Exception) -> Response:

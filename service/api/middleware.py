@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from service.api.errors import PROBLEM_MEDIA_TYPE, problem_of_status
+from service.api.errors import PROBLEM_MEDIA_TYPE, problem_of, problem_of_status
+from service.errors import OverloadedError
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -24,6 +25,8 @@ DOCS_POLICY = (  # FastAPI's documentation page loads its program from this addr
     "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; "
     "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
 )
+TUS_VERSION = "1.0.0"
+_ALWAYS_SERVED = ("/health/", "/metrics")
 _KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})
 _ERRORS = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -76,6 +79,63 @@ class ProblemMiddleware:
 def _is_foreign_error(message: Message) -> bool:
     media_type = Headers(raw=message["headers"]).get("content-type")
     return message["status"] in _ERRORS and media_type != PROBLEM_MEDIA_TYPE
+
+
+class TusMiddleware:
+    """Adds what every answer below /uploads has, and takes another method's name for clients that cannot say PATCH.
+
+    Source: tus 1.0.0, https://tus.io/protocols/resumable-upload, "Headers".
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and change the head of its answer."""
+
+        async def send_with_version(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                headers["Tus-Resumable"] = TUS_VERSION
+                headers["Tus-Version"] = TUS_VERSION
+            await send(message)
+
+        if scope["type"] != "http" or not (scope["path"] + "/").startswith("/uploads/"):
+            await self._app(scope, receive, send)
+            return
+        if scope["method"] == "POST":
+            scope["method"] = Headers(scope=scope).get("x-http-method-override", "POST").upper()
+        await self._app(scope, receive, send_with_version)
+
+
+class LoadMiddleware:
+    """Refuses requests while too many are being served: uvicorn's own limit counts idle connections and probes, too.
+
+    Args:
+        app: What serves them.
+        at_most: So many at the same time.
+    """
+
+    def __init__(self, app: ASGIApp, at_most: int) -> None:
+        self._app = app
+        self._at_most = at_most
+        self._served = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or refuse it."""
+        if scope["type"] != "http" or scope["path"].startswith(_ALWAYS_SERVED):
+            await self._app(scope, receive, send)
+            return
+        if self._served >= self._at_most:
+            await problem_of(OverloadedError("too many requests are being served; try again soon"))(
+                scope, receive, send
+            )
+            return
+        self._served += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._served -= 1
 
 
 class MetricsMiddleware:

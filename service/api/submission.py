@@ -83,6 +83,21 @@ def check_not_deleted(tenant: str, services: Services) -> None:
         raise AuthenticationError("the API key is not known here any more")
 
 
+def find_accepted(job: Job, services: Services, idempotency_key: str | None) -> Job | None:
+    """The job that an earlier request like this one has made, where only that request knew the input.
+
+    Args:
+        job: What this request wants; its input does not matter.
+        services: The service's parts.
+        idempotency_key: The client's key for this request, None for none.
+    """
+    accepted = services.jobs.find_accepted(job.tenant, idempotency_key) if idempotency_key else None
+    if accepted is None:
+        return None
+    earlier, known = accepted
+    return earlier if fingerprint(job.model_copy(update={"input": earlier.input})) == known else None
+
+
 def fingerprint(job: Job) -> str:
     """A digest of all that a request says: two requests are the same where theirs are.
 

@@ -1,6 +1,6 @@
 """Uploads: a request's body goes to the disk as it comes, hashed and counted on the way, never whole into memory.
 
-In the flow: **upload** → blob → job.
+In the flow: **upload** → blob → job. `obtain_upload` is the one place that knows where a raw may come from.
 
 Source: RFC 7578 (multipart/form-data), parsed by python-multipart; RFC 6266 (Content-Disposition).
 """
@@ -9,25 +9,30 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from service.errors import InvalidRequestError, UploadTimeoutError
+from service.resumable import CompleteUpload
 from training.errors import RawTooLargeError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+    from pathlib import Path
 
     from starlette.requests import Request
 
+    from service.api.dependencies import Services
+    from service.resumable import OpenUpload
     from service.settings import Settings
-    from service.storage import BlobStore, BlobWriter
+    from service.storage import Blob, BlobStore, BlobWriter
 
 WRITE_BYTES = 1024 * 1024
 """So much is gathered before a thread writes it: a hop to a thread for each network packet would cost more."""
@@ -38,7 +43,7 @@ FILE_FIELD = b"file"
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY = {
-    "required": True,
+    "required": False,  # an upload may stand for it
     "content": {
         "multipart/form-data": {
             "schema": {
@@ -55,13 +60,73 @@ FILE_BODY = {
 """A request's body in OpenAPI's words: a form with a file, or the file itself."""
 
 
+class Unkept(Protocol):
+    """A file that has come completely."""
+
+    path: Path
+    """Where it can be looked at."""
+
+    def commit(self) -> Blob:
+        """Keep it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """A body that has come completely, not yet kept."""
+    """A raw that has come completely, not yet kept."""
 
     name: str
     """Its file name, made safe."""
-    writer: BlobWriter
+    writer: Unkept
+
+
+@asynccontextmanager
+async def obtain_upload(
+    request: Request, tenant: str, services: Services, upload_id: str | None = None
+) -> AsyncIterator[Upload]:
+    """The raw that a request is about: its body, or a resumable upload that it names.
+
+    Make what is to refer to the kept blob within the `with` block: a resumable upload is deleted at its end, and stays
+    if anything is raised.
+
+    Args:
+        request: The request.
+        tenant: Who asks.
+        services: The service's parts.
+        upload_id: A complete upload of the tenant's; None: the body.
+
+    Raises:
+        QuotaExceededError: The tenant may not store anything more.
+        NotFoundError: There is no such upload.
+        UploadConflictError: It is not complete.
+        UploadBusyError: Another request works on it.
+        InvalidRequestError: There are both an upload and a body; or as `receive_upload`.
+        RawTooLargeError: As `receive_upload`; as UploadTimeoutError.
+    """
+    if upload_id is None:
+        await run_in_threadpool(services.admission.check_storage, tenant)
+        async with receive_upload(request, tenant, services.blobs, services.settings) as upload:
+            yield upload
+        return
+    if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
+        raise InvalidRequestError("query.upload: it stands for the body; send none")
+    async with take_upload(tenant, upload_id, services) as taken:
+        yield Upload(taken.record.name, CompleteUpload(taken, services.blobs))
+        await run_in_threadpool(services.uploads.remove, taken)
+
+
+@asynccontextmanager
+async def take_upload(tenant: str, upload_id: str, services: Services) -> AsyncIterator[OpenUpload]:
+    """A resumable upload that is ours alone within the `with` block.
+
+    Raises:
+        NotFoundError: There is none, or it is another tenant's.
+        UploadBusyError: Another request works on it.
+    """
+    upload = await run_in_threadpool(services.uploads.open, tenant, upload_id)
+    try:
+        yield upload
+    finally:
+        await run_in_threadpool(upload.close)
 
 
 @asynccontextmanager
@@ -98,38 +163,88 @@ async def _receive(request: Request, writer: BlobWriter, settings: Settings) -> 
 async def _copy(request: Request, writer: BlobWriter, settings: Settings, body: RawBody | FileForm) -> None:
     """Pass the body through its parser to the disk."""
     gathered = bytearray()
-    async for data in _chunks(request, settings.upload_idle_timeout_s):
+    async for data in chunks(request, settings):
         gathered += body.feed(data)
         if writer.size + len(gathered) > settings.max_upload_bytes:
-            raise _too_large(settings.max_upload_bytes)
+            raise too_large(settings.max_upload_bytes)
         if len(gathered) >= WRITE_BYTES:
             await run_in_threadpool(writer.write, bytes(gathered))
             gathered.clear()
     await run_in_threadpool(writer.write, bytes(gathered))
 
 
-async def _chunks(request: Request, idle_timeout_s: float) -> AsyncIterator[bytes]:
-    """The body's pieces; uvicorn itself would wait for the next one for ever."""
+async def chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+    """The body's pieces; uvicorn itself would wait for the next one for ever.
+
+    Raises:
+        UploadTimeoutError: Nothing came for too long, or too little.
+    """
+    pace = Pace(settings.min_upload_bytes_per_s, settings.upload_idle_timeout_s)
     stream = request.stream()
     while True:
+        started = time.monotonic()
         try:
-            async with asyncio.timeout(idle_timeout_s):
+            async with asyncio.timeout(pace.patience_s):
                 data = await anext(stream, None)
         except TimeoutError as error:
-            raise UploadTimeoutError(f"the upload stopped: nothing came for {idle_timeout_s:g} s") from error
+            raise UploadTimeoutError(pace.complaint) from error
         if data is None:
             return
+        pace.count(len(data), time.monotonic() - started)
         yield data
+
+
+class Pace:
+    """How fast a body comes: counted is only the time that we wait for it, not what we do with it.
+
+    Args:
+        least_per_s: Bytes per second that it must bring on average over each span.
+        span_s: Seconds of such a span; also how long nothing at all may come.
+
+    >>> pace = Pace(1000, 30)
+    >>> pace.count(20_000, 25)
+    >>> pace.patience_s  # 10 kB are missing
+    5.0
+    """
+
+    def __init__(self, least_per_s: int, span_s: float) -> None:
+        self._least_per_s = least_per_s
+        self._span_s = span_s
+        self._came, self._waited_s = 0, 0.0
+
+    @property
+    def patience_s(self) -> float:
+        """Seconds that the next piece may take."""
+        return self._span_s if self._is_enough else self._span_s - self._waited_s
+
+    @property
+    def complaint(self) -> str:
+        """What is wrong with a body that took longer."""
+        if not self._came or self._is_enough:
+            return f"the upload stopped: nothing came for {self._span_s:g} s"
+        return f"the upload is too slow: {self._came} bytes came in {self._span_s:g} s"
+
+    def count(self, came: int, waited_s: float) -> None:
+        """A piece came, after so long."""
+        self._came += came
+        self._waited_s = min(self._waited_s + waited_s, self._span_s)
+        if self._waited_s == self._span_s and self._is_enough:
+            self._came, self._waited_s = 0, 0.0
+
+    @property
+    def _is_enough(self) -> bool:
+        return self._came >= max(1, self._least_per_s * self._span_s)
 
 
 def _check_length(request: Request, max_upload_bytes: int) -> None:
     """Refuse what announces that it is too large, before any of it has come."""
     length = request.headers.get("content-length", "")
     if length.isdigit() and int(length) > max_upload_bytes + FORM_OVERHEAD_BYTES:
-        raise _too_large(max_upload_bytes)
+        raise too_large(max_upload_bytes)
 
 
-def _too_large(max_upload_bytes: int) -> RawTooLargeError:
+def too_large(max_upload_bytes: int) -> RawTooLargeError:
+    """What is wrong with an upload of more bytes than that."""
     return RawTooLargeError(f"the upload is larger than {max_upload_bytes / 1e6:g} MB")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -144,7 +145,17 @@ def test_an_upload_beyond_the_limit_is_refused_by_name(client: PhotositeClient) 
     """The answer comes while the client still sends."""
     for _ in range(5):
         with pytest.raises(RawTooLargeError, match="larger than"):
-            client.submit(io.BytesIO(bytes(2 * MAX_UPLOAD_BYTES)))
+            client.submit(io.BytesIO(bytes(MAX_UPLOAD_BYTES + 8_000_000)))
+
+
+def test_a_large_upload_beyond_the_limit_is_refused_before_it_is_sent(
+    client: PhotositeClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.RESUMABLE_BYTES", 1_000_000)
+    sent: list[Any] = []
+    with pytest.raises(RawTooLargeError, match="larger than"):
+        client.submit(io.BytesIO(bytes(MAX_UPLOAD_BYTES + 1)), on_sent=lambda *passed: sent.append(passed))
+    assert sent == []
 
 
 def test_a_download_over_a_line_that_breaks_ends_in_a_whole_file(
@@ -160,6 +171,26 @@ def test_a_download_over_a_line_that_breaks_ends_in_a_whole_file(
     with PhotositeClient(service.address) as client:
         client.download(job.id, tmp_path / "straight.dng")
     assert (tmp_path / "out.dng").read_bytes() == (tmp_path / "straight.dng").read_bytes()
+
+
+def test_a_large_upload_over_a_line_that_breaks_goes_on_where_it_broke(
+    service: RunningService, big_raw: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("service.client.RESUMABLE_BYTES", 1_000_000)
+    url = service.client.base_url
+    size = big_raw.stat().st_size
+    sent: list[Any] = []
+    with CuttingProxy((url.host, url.port or 80)) as proxy, PhotositeClient(proxy.address) as client:
+        proxy.cut_after_sent_bytes = 2_500_000
+        job = client.submit(big_raw, SLOW, on_sent=lambda *passed: sent.append(passed))
+        assert proxy.cuts >= 2
+        proxy.cut_after_sent_bytes = None
+        client.cancel(job.id)
+    assert job.input
+    assert job.input.name == "big.dng"
+    assert job.input.sha256 == hashlib.sha256(big_raw.read_bytes()).hexdigest()
+    assert sent[-1] == (size, size)
+    assert min(passed for passed, _ in sent[len(sent) // 2 :]) > 256 * 1024, "it began anew"
 
 
 def test_a_wait_outlasts_a_restart_of_the_server(

@@ -129,13 +129,15 @@ def test_a_tenant_is_deleted_while_the_service_works_for_it(guarded: RunningServ
         finish(client, raw, model="theirs", batch="roll")
         captured = client.post("/captures", content=raw.read_bytes()).json()["id"]
         wait_until(lambda: client.get(f"/captures/{captured}").json()["state"] == "usable", 60)
+        client.post("/uploads", headers={"Tus-Resumable": "1.0.0", "Upload-Length": "10"}).raise_for_status()
         running = begin(client, big_raw, model="slow", batch="roll")
         waiting = begin(client, raw, batch="other", strength="0.3")
         wait_until(lambda: client.get(f"/jobs/{running}").json()["stage"] == "network", 60)
         assert len(keys_that_name(redis, GONE)) > 8
         assert files_that_name(guarded.data_dir, GONE)
         said = photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir)
-        counts = r"1 keys, 1 captures, 5 jobs, \d webhooks, 1 models, 5 files"  # how many batches had ended is chance
+        # How many batches had ended is chance.
+        counts = r"1 keys, 1 captures, 5 jobs, \d webhooks, 1 uploads, 1 models, 5 files"
         assert re.fullmatch(f"deleted {GONE}: {counts}\n", said)
         assert client.get("/jobs").status_code == 401
         wait_until(lambda: not keys_that_name(redis, GONE), 30)
@@ -161,7 +163,7 @@ def test_a_tenant_is_deleted_while_the_service_does_not_run(guarded: RunningServ
     wait_until(lambda: not any(alive(pid) for pid in family), 30)
     assert files_that_name(guarded.data_dir, GONE)
     said = photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir)
-    assert said == f"deleted {GONE}: 1 keys, 0 captures, 1 jobs, 0 webhooks, 0 models, 2 files\n"
+    assert said == f"deleted {GONE}: 1 keys, 0 captures, 1 jobs, 0 webhooks, 0 uploads, 0 models, 2 files\n"
     assert files_that_name(guarded.data_dir, GONE) == []
     assert "there is no tenant" in photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir, code=2)
     [lab_line, _] = photosite("tenants", "list", data_dir=guarded.data_dir).splitlines()
@@ -254,6 +256,7 @@ def test_a_deletion_that_was_interrupted_is_gone_on_with(services: Services, mon
         "captures": 0,
         "jobs": 0,
         "webhooks": 0,
+        "uploads": 0,
         "models": 1,
         "files": 2,
     }

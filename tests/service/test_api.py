@@ -102,6 +102,12 @@ def test_it_lives_without_a_redis_but_is_not_ready(app: FastAPI) -> None:
         ("GET", f"/jobs/{JOB_ID}/result", 503, "broker_unavailable"),
         ("GET", f"/jobs/{JOB_ID}/events", 503, "broker_unavailable"),
         ("POST", "/denoise", 503, "broker_unavailable"),
+        ("POST", "/uploads", 412, "unsupported_tus_version"),
+        ("DELETE", "/uploads", 405, "method_not_allowed"),
+        ("GET", "/jobs/results.zip", 422, "invalid_request"),
+        ("GET", f"/jobs/results.zip?id={JOB_ID}", 503, "broker_unavailable"),
+        ("POST", f"/denoise?upload={JOB_ID}", 503, "broker_unavailable"),
+        ("POST", "/denoise?upload=../secret", 422, "invalid_request"),
         ("POST", "/denoise?strength=2", 422, "invalid_request"),
         ("POST", "/denoise?noise=much", 422, "invalid_request"),
         ("POST", "/denoise?strenght=1", 422, "invalid_request"),
@@ -233,6 +239,51 @@ def test_prefer_is_read_as_rfc_7240_has_it(settings: Settings, header: str, wait
 )
 def test_etags_are_compared_weakly(header: str, matches: bool) -> None:
     assert matches_etag(header, "abc") is matches
+
+
+def test_probes_are_answered_whatever_the_load(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"max_concurrent_requests": 1}))
+    begun, held = asyncio.Event(), asyncio.Event()
+
+    @app.get("/held")
+    async def hold() -> None:
+        begun.set()
+        await held.wait()
+
+    async def ask_at_once() -> list[httpx.Response]:
+        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+        async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+            first = asyncio.create_task(client.get("/held"))
+            await begun.wait()
+            answers = [await client.get(path) for path in ("/held", "/health/live", "/nowhere")]
+            held.set()
+            return [*answers, await first, await client.get("/nowhere")]
+
+    second, probe, third, first, later = asyncio.run(ask_at_once())
+    for refused in (second, third):
+        check_problem(refused, 503, "overloaded")
+        assert int(refused.headers["retry-after"]) > 0
+        assert refused.headers["x-content-type-options"] == "nosniff"
+    assert (probe.status_code, first.status_code, later.status_code) == (200, 200, 404)
+
+
+def test_a_dripping_upload_is_given_up_by_its_average() -> None:
+    """A pause is no fault where enough has come; our own slowness is not the client's."""
+    from service.api.uploads import Pace
+
+    pace = Pace(1000, 30)
+    pace.count(40_000, 1)
+    assert pace.patience_s == 30
+    pace.count(0, 29)  # a new span begins
+    assert pace.patience_s == 30
+    for _ in range(10):
+        pace.count(900, 1)
+    assert pace.patience_s == 20
+    assert "9000 bytes" in pace.complaint
+    pace.count(21_000, 1)
+    assert pace.patience_s == 30
+    assert "nothing came" in pace.complaint
+    assert Pace(0, 30).patience_s == 30
 
 
 def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:

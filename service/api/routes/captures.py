@@ -12,7 +12,7 @@ from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.results import answer_with_file
 from service.api.submission import check_not_deleted
-from service.api.uploads import FILE_BODY, receive_upload
+from service.api.uploads import FILE_BODY, obtain_upload
 from service.captures import Capture
 from service.errors import NotFoundError
 from service.job_records import QUEUE_BY_KIND, Job
@@ -22,6 +22,7 @@ from service.schemas import (
     CaptureSchema,
     FileSchema,
     FinetuneParameters,
+    UploadId,
 )
 from training.errors import ModelError, PhotositeError
 
@@ -38,17 +39,22 @@ router = APIRouter(prefix="/captures", tags=["captures"])
     openapi_extra={"requestBody": FILE_BODY},
     responses={
         200: {"description": "It was there already", "model": CaptureSchema},
-        **declare_problems(401, 408, 409, 413, 415, 422, 429, 503),
+        **declare_problems(401, 404, 408, 409, 413, 415, 422, 423, 429, 503),
     },
 )
-async def add_capture(request: Request, response: Response, caller: CallerDependency) -> CaptureSchema:
+async def add_capture(
+    request: Request,
+    response: Response,
+    caller: CallerDependency,
+    upload: Annotated[UploadId | None, Query(description="A complete upload that is the raw")] = None,
+) -> CaptureSchema:
     """Keep a noisy raw.
 
-    Send it as the field `file` of a form, or as the body itself. A worker then finds out its camera and its noise. The
-    same content sent again is the same capture.
+    Send it as the field `file` of a form, as the body itself, or as a complete upload that `upload` names. A worker
+    then finds out its camera and its noise. The same content sent again is the same capture.
     """
     try:
-        capture, is_new = await _keep(request, caller.tenant, caller.services)
+        capture, is_new = await _keep(request, caller.tenant, caller.services, upload)
     except PhotositeError as error:
         caller.services.metrics.rejected.labels(error.code).inc()
         raise
@@ -57,15 +63,14 @@ async def add_capture(request: Request, response: Response, caller: CallerDepend
     return capture.to_schema()
 
 
-async def _keep(request: Request, tenant: str, services: Services) -> tuple[Capture, bool]:
+async def _keep(request: Request, tenant: str, services: Services, upload_id: str | None) -> tuple[Capture, bool]:
     await run_in_threadpool(services.admission.check_job, tenant, QUEUE_BY_KIND["describe"])
-    await run_in_threadpool(services.admission.check_storage, tenant)
-    async with receive_upload(request, tenant, services.blobs, services.settings) as upload:
+    async with obtain_upload(request, tenant, services, upload_id) as upload:
         await run_in_threadpool(check_raw, upload.writer.path, force=False)
         blob = await run_in_threadpool(upload.writer.commit)
+        kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
+        capture, job = await run_in_threadpool(services.captures.create, tenant, kept)
     services.metrics.upload_bytes.observe(blob.bytes)
-    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
-    capture, job = await run_in_threadpool(services.captures.create, tenant, kept)
     await run_in_threadpool(check_not_deleted, tenant, services)
     if job:
         await run_in_threadpool(services.queue.publish_soon, job)

@@ -17,9 +17,9 @@ from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.preferences import Preference, PreferHeader, parse_prefer
 from service.api.results import answer_with_result, read_job, show_accepted
-from service.api.submission import IdempotencyHeader, accept, check_webhook
-from service.api.uploads import BINARY, FILE_BODY, Upload, receive_upload
-from service.errors import BrokerUnavailableError
+from service.api.submission import IdempotencyHeader, accept, check_webhook, find_accepted
+from service.api.uploads import BINARY, FILE_BODY, Upload, obtain_upload
+from service.errors import BrokerUnavailableError, NotFoundError
 from service.job_records import Job, new_job_id
 from service.queue import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
 from service.schemas import DenoiseParameters, DenoiseQuery, FileSchema, JobSchema
@@ -38,7 +38,7 @@ router = APIRouter(tags=["denoise"])
     responses={
         200: {"description": "The denoised DNG", "content": {"image/x-adobe-dng": BINARY}},
         202: {"description": "Accepted; the job goes on", "model": JobSchema},
-        **declare_problems(401, 408, 409, 413, 415, 422, 429, 503),
+        **declare_problems(401, 404, 408, 409, 413, 415, 422, 423, 429, 503),
     },
 )
 async def denoise(
@@ -50,8 +50,9 @@ async def denoise(
 ) -> Response:
     """Denoise one raw file.
 
-    Send it as the field `file` of a form, or as the body itself. The answer is the denoised DNG if it is done within
-    the time of `Prefer: wait=SECONDS`, else 202 with the job's address in `Location`.
+    Send it as the field `file` of a form, as the body itself, or as a complete upload that `upload` names. The answer
+    is the denoised DNG if it is done within the time of `Prefer: wait=SECONDS`, else 202 with the job's address in
+    `Location`.
     """
     services = caller.services
     preference = parse_prefer(prefer, services.settings)
@@ -65,7 +66,7 @@ async def denoise(
         parameters=query.parameters,
     )
     try:
-        job = await _accept(request, begun, services, idempotency_key)
+        job = await _accept(request, begun, services, query.upload, idempotency_key)
     except PhotositeError as error:
         services.metrics.rejected.labels(error.code).inc()
         raise
@@ -83,17 +84,25 @@ def _priority(preference: Preference, batch: str | None) -> int:
     return PRIORITY_INTERACTIVE if preference.wait_s else PRIORITY_NORMAL
 
 
-async def _accept(request: Request, begun: Job, services: Services, idempotency_key: str | None) -> Job:
+async def _accept(
+    request: Request, begun: Job, services: Services, upload_id: str | None, idempotency_key: str | None
+) -> Job:
     """Everything up to the point from which the job is ours to do, whatever happens."""
-    # Both also ask Redis, before a single byte is stored.
-    await run_in_threadpool(services.admission.check_job, begun.tenant, begun.queue)
-    await run_in_threadpool(services.admission.check_storage, begun.tenant)
-    async with receive_upload(request, begun.tenant, services.blobs, services.settings) as upload:
-        await run_in_threadpool(_check, upload, begun, services)
-        blob = await run_in_threadpool(upload.writer.commit)
+    await run_in_threadpool(services.admission.check_job, begun.tenant, begun.queue)  # before a single byte is stored
+    try:
+        async with obtain_upload(request, begun.tenant, services, upload_id) as upload:
+            await run_in_threadpool(_check, upload, begun, services)
+            blob = await run_in_threadpool(upload.writer.commit)
+            kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
+            job = begun.model_copy(update={"input": kept})
+            job = await run_in_threadpool(accept, job, services, idempotency_key)
+    except NotFoundError:  # a request that was answered has used its upload up
+        earlier = await run_in_threadpool(find_accepted, begun, services, idempotency_key)
+        if earlier is None:
+            raise
+        return earlier
     services.metrics.upload_bytes.observe(blob.bytes)
-    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
-    return await run_in_threadpool(accept, begun.model_copy(update={"input": kept}), services, idempotency_key)
+    return job
 
 
 def _check(upload: Upload, begun: Job, services: Services) -> None:
