@@ -47,15 +47,6 @@ def tukey_deviation(tail: float) -> float:
     return math.sqrt(2 * spread) / abs(tail)
 
 
-def draw_tukey(shape: tuple[int, ...], tail: float | None, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws of unit variance from Tukey's lambda distribution, normal ones where `tail` is None."""
-    if tail is None:
-        return rng.standard_normal(shape)
-    share = rng.uniform(1e-12, 1 - 1e-12, shape)
-    draws: NDArray[np.float64] = (share**tail - (1 - share) ** tail) / (tail * tukey_deviation(tail))
-    return draws
-
-
 def fit_tail(
     blocks: NDArray[np.float32], shot_noise: NDArray[np.float64], read_noise: NDArray[np.float64]
 ) -> float | None:

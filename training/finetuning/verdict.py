@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 MARGIN = 0.05
 """Decibels; less is not worth another model."""
 MAX_SHIFT = 0.001
-"""Of full scale: the brightness that Photosite promises to keep, of every plane."""
+"""Of full scale: the brightness that Photosite promises to keep. It corrects what a network shifts; one that needs that
+more than its base did has learned something wrong."""
 MIN_TILES = 24
 _WORDS: dict[JudgeName, str] = {
     "second frame": "against the other frame of the same scene",
@@ -70,9 +71,9 @@ def _objections(judgement: Judgement, character: Character, judge: JudgeName) ->
         found.append(
             f"only {tiles} tiles could be judged, and {MIN_TILES} are wanted: more or larger captures would tell"
         )
-    for name, shift in zip(CHANNELS, judgement.mean_shift, strict=True):
-        if abs(shift) > MAX_SHIFT + 3 * judgement.shift_error:
-            found.append(f"it changes the brightness of {name} by {100 * shift:+.2f} % of full scale")
+    for name, shift, before in zip(CHANNELS, judgement.mean_shift, judgement.base_shift, strict=True):
+        if abs(shift) > max(MAX_SHIFT, abs(before)) + 3 * judgement.shift_error:
+            found.append(f"its network shifts the brightness of {name} by {100 * shift:+.2f} % of full scale")
     if judge != "second frame" and correlation_warning(character.correlation):
         found.append(
             "the noise is not independent from pixel to pixel, and without two frames of one scene nobody can tell"
