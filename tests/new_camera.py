@@ -62,6 +62,8 @@ class Camera:
     """Decides which photosites are hot."""
     model: str = "New Camera"
     """Its name in the files."""
+    writes_profile: bool = False
+    """Whether its files say how noisy they are."""
 
     def heat(self, shape: tuple[int, int]) -> NDArray[np.float32]:
         """(H, W) what each photosite adds to the signal: 0 for nearly all, the same in every capture."""
@@ -77,10 +79,12 @@ class Camera:
         return np.minimum(noisy, 1).astype(np.float32)
 
     def capture(self, path: Path, clean: NDArray[np.float32], seed: int) -> Path:
-        """Write a DNG of a clean (H, W) RGGB mosaic; it has no noise profile."""
+        """Write a DNG of a clean (H, W) RGGB mosaic."""
+        profile = (self.shot_noise, self.read_noise) if self.writes_profile else None
         numbers = np.rint(self.expose(clean, seed) * (WHITE - BLACK) + BLACK)
         mosaic = np.clip(numbers, 0, WHITE).astype(np.uint16)
-        return make_dng(path, mosaic, bits=BITS, black_level=BLACK, white_level=WHITE, iso=3200, model=self.model)
+        levels = {"bits": BITS, "black_level": BLACK, "white_level": WHITE}
+        return make_dng(path, mosaic, **levels, iso=3200, noise_profile=profile, model=self.model)
 
 
 def new_camera(shot_noise: float = 4e-3) -> Camera:

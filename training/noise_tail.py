@@ -100,7 +100,7 @@ def geary_ratio(blocks: NDArray[np.floating]) -> float:
 def detrended(blocks: NDArray[np.floating]) -> NDArray[np.floating]:
     """(n, 8, 8) blocks without the parabola that fits each best."""
     size = blocks.shape[-1]
-    flat: NDArray[np.floating] = blocks.reshape(len(blocks), -1) @ detrending(size)
+    flat: NDArray[np.floating] = blocks.reshape(len(blocks), size * size) @ detrending(size)
     return flat.reshape(blocks.shape)
 
 

@@ -40,9 +40,9 @@ def test_something_that_moves_in_a_corner_is_forgiven(tmp_path: Path) -> None:
     [
         lambda scene: np.roll(scene, 2, axis=1),
         lambda scene: scene * np.float32(1.03),
-        lambda scene: make_scene(seed=9),
+        lambda scene: scene[::-1],
     ],
-    ids=["moved by a pixel", "relit by 3 %", "another scene"],
+    ids=["moved by a pixel", "relit by 3 %", "upside down"],
 )
 def test_what_is_not_the_same_scene_is_no_pair(
     tmp_path: Path, change: Callable[[NDArray[np.float32]], NDArray[np.float32]]
