@@ -56,3 +56,7 @@ def make_frame(
         actual=noise,
         black_clip=-1.0,
     )
+
+
+def quiet(_share: float) -> None:
+    """Progress that nobody asks for."""

@@ -15,7 +15,7 @@ import numpy as np
 from training.raw.bayer import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -40,15 +40,21 @@ MAX_SHIFT = 3.5
 """Standard deviations that a block's mean may differ by."""
 
 
-def static_groups(frames: Sequence[Frame]) -> list[list[int]]:
+def static_groups(frames: Sequence[Frame], progress: Callable[[float], None]) -> list[list[int]]:
     """Find frames of the same scene.
+
+    Args:
+        frames: The captures.
+        progress: Called between frames with the share done; what it raises ends the work.
 
     Returns:
         Groups of at least two indices each, in order; frames without a partner are in none.
     """
-    samples = [sample_blocks(pack(frame.read())) for frame in frames]
+    samples: list[NDArray[np.float32]] = []
     groups: list[list[int]] = []
     for index, frame in enumerate(frames):
+        progress(index / len(frames))
+        samples.append(sample_blocks(pack(frame.read())))
         for group in groups:
             first = frames[group[0]]
             same_kind = frame.kind == first.kind

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from captured_frames import add_gaussian, make_frame, make_scene
+from captured_frames import add_gaussian, make_frame, make_scene, quiet
 from new_camera import long_tailed
 from PIL import Image
 
@@ -34,12 +34,12 @@ def noisy_with(tail: float | None, seed: int = 0) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("tail", [-0.2, -0.1])
 def test_the_tails_of_read_noise_are_found(tmp_path: Path, tail: float) -> None:
-    character = find_character([make_frame(tmp_path, "a", noisy_with(tail), noise=NOISE)])
+    character = find_character([make_frame(tmp_path, "a", noisy_with(tail), noise=NOISE)], quiet)
     assert character.tail == pytest.approx(tail, abs=0.03)
 
 
 def test_gaussian_noise_has_no_tails_and_no_correlation(tmp_path: Path) -> None:
-    character = find_character([make_frame(tmp_path, "a", noisy_with(None), noise=NOISE)])
+    character = find_character([make_frame(tmp_path, "a", noisy_with(None), noise=NOISE)], quiet)
     assert character.tail is None
     assert max(map(abs, character.correlation)) < 0.03
     assert correlation_warning(character.correlation) == ""
@@ -59,9 +59,9 @@ def test_long_tails_do_not_hide_variance_from_the_estimate() -> None:
 def test_noise_that_rows_share_is_warned_of(tmp_path: Path) -> None:
     rows = np.random.default_rng(5).normal(0, 0.5, (SCENE.shape[0], 1)) * np.sqrt(NOISE.read_noise[0] + 5e-4)
     noisy = (noisy_with(None) + rows).astype(np.float32)
-    character = find_character([make_frame(tmp_path, "a", noisy, noise=NOISE)])
+    character = find_character([make_frame(tmp_path, "a", noisy, noise=NOISE)], quiet)
     assert "shared along rows" in correlation_warning(character.correlation)
-    turned = find_character([make_frame(tmp_path, "b", noisy.T.copy(), noise=NOISE)])
+    turned = find_character([make_frame(tmp_path, "b", noisy.T.copy(), noise=NOISE)], quiet)
     assert "shared along columns" in correlation_warning(turned.correlation)
 
 
@@ -71,7 +71,7 @@ def test_a_rescaled_source_is_warned_of(tmp_path: Path) -> None:
     scaled = [np.asarray(plane.resize((512, 512), Image.Resampling.BICUBIC)) for plane in half]
     from training.raw.bayer import unpack
 
-    character = find_character([make_frame(tmp_path, "a", unpack(np.stack(scaled)), noise=NOISE)])
+    character = find_character([make_frame(tmp_path, "a", unpack(np.stack(scaled)), noise=NOISE)], quiet)
     assert "rescaled" in correlation_warning(character.correlation)
 
 
@@ -88,4 +88,4 @@ def test_texture_alone_is_no_correlated_noise(tmp_path: Path) -> None:
     rng = np.random.default_rng(2)
     texture = SCENE + 0.02 * np.kron(rng.standard_normal((512, 512)), np.ones((2, 2)))
     frame = make_frame(tmp_path, "a", add_gaussian(texture.astype(np.float32), 3, NOISE), noise=NOISE)
-    assert correlation_warning(find_character([frame]).correlation) == ""
+    assert correlation_warning(find_character([frame], quiet).correlation) == ""

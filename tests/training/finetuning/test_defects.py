@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from captured_frames import NOISE, add_gaussian, make_frame, make_scene
+from captured_frames import NOISE, add_gaussian, make_frame, make_scene, quiet
 
 from training.finetuning.defects import find_defects
 from training.finetuning.frames import with_defects
@@ -27,18 +27,18 @@ def frames(folder: Path, count: int, heat: np.ndarray = HEAT) -> list[Frame]:
 
 
 def test_hot_photosites_are_found_and_nothing_else(tmp_path: Path) -> None:
-    found = find_defects(frames(tmp_path, 5))
+    found = find_defects(frames(tmp_path, 5), quiet)
     assert found is not None
     assert (found & HOT).sum() >= 0.98 * HOT.sum()
     assert (found & ~HOT).sum() <= 1
 
 
 def test_scenes_without_defects_have_none(tmp_path: Path) -> None:
-    assert find_defects(frames(tmp_path, 5, np.zeros_like(HEAT))) is None
+    assert find_defects(frames(tmp_path, 5, np.zeros_like(HEAT)), quiet) is None
 
 
 def test_two_scenes_are_too_few_to_tell(tmp_path: Path) -> None:
-    assert find_defects(frames(tmp_path, 2)) is None
+    assert find_defects(frames(tmp_path, 2), quiet) is None
 
 
 def test_known_defects_are_filled_and_do_not_count_as_noise(tmp_path: Path) -> None:
