@@ -20,6 +20,7 @@ from dng_factory import make_dng
 from scipy.ndimage import binary_dilation
 from scipy.special import gamma
 
+from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import mosaic_rggb, read_picture, resize, typical_read_noise, unprocess
 from training.denoise import denoise_packed, pack_signal
 from training.evaluate import held_out_pictures
@@ -97,16 +98,24 @@ def familiar_camera(shot_noise: float = 4e-3) -> Camera:
     return Camera(shot_noise=shot_noise, read_noise=typical_read_noise(shot_noise), model="Familiar Camera")
 
 
-def split_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
-    """Photographs that no shipped model learned from: eight to make captures of, and others to judge on."""
+def unknown_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Photographs of mixed kinds that no shipped model learned from: for captures, and others to judge on."""
     pictures = held_out_pictures(folder)
-    kodak = [path for path in pictures if path.parent.name == "kodak"]
-    rest = [path for path in pictures if path.parent.name == "clic2025"]
-    if not (kodak and rest):
-        half = len(pictures) // 2
-        kodak, rest = pictures[:half], pictures[half:]
-    exposed_well = [path for path in rest if float(np.mean(clean_mosaic(path))) < 0.5]
-    return kodak[:: max(1, len(kodak) // CAPTURES)][:CAPTURES], exposed_well[:UNSEEN]
+    kinds = [[path for path in pictures if path.parent.name == name] for name in ("clic2025", "kodak")]
+    mixed = [path for pair in zip(*map(exposed_well, kinds), strict=False) for path in pair] or exposed_well(pictures)
+    return mixed[:CAPTURES], mixed[CAPTURES:][:UNSEEN]
+
+
+def known_pictures(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Photographs that the default model learned from, and others of their kind that it did not."""
+    paths = sorted((folder / "clic2025").glob("*.png"))
+    seen, unseen = ([path for path in paths if (path.stem in HELD_OUT) == kept] for kept in (False, True))
+    return exposed_well(seen)[:CAPTURES], exposed_well(unseen)[:UNSEEN]
+
+
+def exposed_well(paths: list[Path]) -> list[Path]:
+    """Those of which most is not white."""
+    return [path for path in paths if float(np.mean(clean_mosaic(path, 306, 410, 0.5))) < 0.5]
 
 
 @dataclass(frozen=True)

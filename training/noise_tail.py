@@ -66,6 +66,7 @@ def fit_tail(
     if len(known) < MIN_BLOCKS:
         return None
     known = known[:: -(-len(known) // MAX_BLOCKS)]
+    shot_noise = np.maximum(shot_noise, 1e-9)
     shot, read, variance, level = (values[known][:, None, None] for values in (shot_noise, read_noise, variance, level))
     wanted = geary_ratio(blocks[known] / np.sqrt(variance))
 
@@ -73,7 +74,7 @@ def fit_tail(
         """Of blocks made with this tail, by the same draws for every one."""
         rng = np.random.default_rng(0)
         shares = rng.uniform(1e-12, 1 - 1e-12, blocks[known].shape)
-        counted = np.sqrt(shot * level) * rng.standard_normal(shares.shape)
+        counted = shot * rng.poisson(np.broadcast_to(level / shot, shares.shape)) - level  # few photons have tails, too
         quantiles = (shares**tail - (1 - shares) ** tail) / (tail * tukey_deviation(tail))
         return geary_ratio((counted + np.sqrt(read) * quantiles) / np.sqrt(variance))
 

@@ -1,8 +1,9 @@
-"""What fine-tuning gains on a camera that no model knows, and that it finds nothing on one that it knows.
+"""What fine-tuning gains on a camera that no model knows, and that it finds nothing on what the base learned from.
 
 `make bench-finetune` (ARGS="--minutes 10" is the default; "--steps N" instead; "--camera new|familiar|both"). Captures
-are made of photographs that the base did not learn from, fine-tuned on, and judged on unseen captures of the same
-camera against their hidden clean signal. A folder given by --work is gone on with where it was stopped.
+are made of photographs that the base did not learn from ("familiar": of its own training's pictures and noise),
+fine-tuned on, and judged on unseen captures of the same camera against their hidden clean signal. A folder given by
+--work is gone on with where it was stopped.
 """
 
 from __future__ import annotations
@@ -13,7 +14,15 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from new_camera import familiar_camera, new_camera, split_pictures, true_gain, write_captures, write_unseen
+from new_camera import (
+    familiar_camera,
+    known_pictures,
+    new_camera,
+    true_gain,
+    unknown_pictures,
+    write_captures,
+    write_unseen,
+)
 from tqdm import tqdm
 
 from training.engines import load_engine
@@ -28,7 +37,7 @@ if TYPE_CHECKING:
     from training.registry import ModelRef
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clean"
-CAMERAS = {"new": new_camera, "familiar": familiar_camera}
+CAMERAS = {"new": (new_camera, unknown_pictures), "familiar": (familiar_camera, known_pictures)}
 HEADER = (
     "| camera | objective | steps | seconds | true gain | without hot | judged | 95 % interval | Stein | verdict |\n"
     "|---|---|---|---|---|---|---|---|---|---|"
@@ -37,8 +46,9 @@ HEADER = (
 
 def measure(name: str, pictures: Path, work: Path, options: FinetuneOptions, base: ModelRef) -> str:
     """Fine-tune on a camera's captures; returns a row of the table."""
-    camera = CAMERAS[name]()
-    training, unseen = split_pictures(pictures)
+    make_camera, split = CAMERAS[name]
+    camera = make_camera()
+    training, unseen = split(pictures)
     captures = write_captures(work / "captures", training, camera)
     with tqdm(total=100, disable=None) as bar:
 

@@ -56,6 +56,15 @@ def test_long_tails_do_not_hide_variance_from_the_estimate() -> None:
     assert float(by_own.model.variance(at).mean()) < 0.95 * true  # what it is there for
 
 
+def test_few_photons_are_no_tails_of_read_noise(tmp_path: Path) -> None:
+    dark = SCENE / 20
+    rng = np.random.default_rng(0)
+    noise = NoiseModel.uniform(shot_noise=4e-3, read_noise=4e-5)  # three photons in the shadows
+    counted = 4e-3 * rng.poisson(dark / 4e-3) + np.sqrt(4e-5) * rng.standard_normal(dark.shape)
+    frame = make_frame(tmp_path, "a", counted.astype(np.float32), noise=noise)
+    assert find_character([frame], quiet).tail is None
+
+
 def test_noise_that_rows_share_is_warned_of(tmp_path: Path) -> None:
     rows = np.random.default_rng(5).normal(0, 0.5, (SCENE.shape[0], 1)) * np.sqrt(NOISE.read_noise[0] + 5e-4)
     noisy = (noisy_with(None) + rows).astype(np.float32)
