@@ -14,7 +14,6 @@ from training.finetuning.options import MINUTES
 from training.finetuning.regions import split
 from training.networks.noise_aware import build_noise_aware
 from training.objectives import build_objective
-from training.objectives.recorrupted import GAUSSIAN_ALPHA
 from training.presets import preset, started_from
 from training.run.footprint import GIBIBYTE, available_bytes, measure
 
@@ -58,8 +57,6 @@ def choose_objective(wanted: str, frames: int, paired: int) -> str:
 
 def objective_options(objective: str, tail: float | None) -> dict[str, Any]:
     """Its options for noise with these tails."""
-    if objective == "recorrupted" and tail is None:
-        return {"alpha": GAUSSIAN_ALPHA, "signal": "denoised"}
     if objective == "recorrupted":
         return {"alpha": 1.0, "signal": "denoised", "noise": "own", "tail": tail}
     return {"masks": 4} if objective == "blind2unblind" else {}

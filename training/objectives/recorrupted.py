@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from training.networks.noise_aware import NoiseAware
     from training.objectives.base import Batch
 
-GAUSSIAN_ALPHA = 0.5
-"""α that suits Gaussian noise; for noise with tails it has to be 1."""
 Signal = Literal["surround", "denoised"]
 Added = Literal["gaussian", "own"]
 _FEWEST = 1e-9
@@ -63,7 +61,7 @@ class Recorrupted:
     def __init__(
         self,
         *,
-        alpha: float = GAUSSIAN_ALPHA,
+        alpha: float = 0.5,
         signal: Signal = "surround",
         weighting: Weighting = "noise",
         noise: Added = "gaussian",

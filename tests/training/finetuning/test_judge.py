@@ -70,9 +70,9 @@ def test_every_judge_finds_the_true_gain_of_a_filter_under_gaussian_noise(tmp_pa
     assert truth > 0.5
     for name in ("second frame", "stein"):
         assert found.gains[name].gain.db == pytest.approx(truth, abs=0.15), name  # type: ignore[index]
-    noisier = add_gaussian(scene, 2, NOISE.scaled(1.25))  # recorrupted copies have more
-    at_more = true_gain(scene, noisier, blur(9), blur(5))
-    assert found.gains["recorrupted"].gain.db == pytest.approx(at_more, abs=0.15)
+    noisier = add_gaussian(scene, 2, NOISE.scaled(2))  # recorrupted copies have twice the noise
+    at_twice = true_gain(scene, noisier, blur(9), blur(5))
+    assert found.gains["recorrupted"].gain.db == pytest.approx(at_twice, abs=0.15)
 
 
 def test_equal_models_gain_nothing(tmp_path: Path) -> None:

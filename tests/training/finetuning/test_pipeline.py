@@ -65,7 +65,7 @@ def test_a_run_ends_with_a_candidate_that_is_not_its_base_and_a_report(
     told: list[tuple[str, float, dict[str, float]]] = []
     report = run(captures, registry, tmp_path / "run", progress=lambda *news: told.append(news))
     assert (report.base, report.objective, report.training["steps"]) == ("tiny@1", "recorrupted", 4)
-    assert report.training["objective_options"] == {"alpha": 0.5, "signal": "denoised"}
+    assert report.training["objective_options"]["noise"] == "own"
     assert [len(capture["sha256"]) for capture in report.captures] == [64, 64]
     assert set(report.gains) == {"recorrupted", "stein", "neighbours"}
     assert report == load_report(tmp_path / "run")
