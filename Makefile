@@ -7,6 +7,7 @@
 #                and bench-files FILES="a.dng b.dng": what denoising does to real raws
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
+#                bench-finetune: what fine-tuning gains on a camera that no model knows (half an hour)
 #
 # Variables: PYTHON (the interpreter of the virtual environment), HOST, PORT, DATA_DIR,
 # TORCH_INDEX (an index with CPU builds of torch, e.g. https://download.pytorch.org/whl/cpu).
@@ -20,7 +21,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit lint bench bench-quality bench-speed bench-files bench-training bench-methods bench-service clean
+.PHONY: run test unit lint bench bench-quality bench-speed bench-files bench-training bench-methods bench-service bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -56,6 +57,9 @@ bench-service: $(VENV)/.installed-dev
 
 bench-methods: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/methods.py $(ARGS)
+
+bench-finetune: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/finetune.py $(ARGS)
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Photosite needs Python 3.11 or newer: make PYTHON=python3.11 …")'

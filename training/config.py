@@ -74,6 +74,8 @@ class TrainingConfig:
     """What the learning rate is multiplied by at each of them."""
     weight_decay: float = 1e-4
     """Decoupled for AdamW, added to the gradient for Adam."""
+    pull: float = 0.0
+    """After every step weights go back this share, times the learning rate, of the way to where they began."""
     gradient_norm: float = 1.0
     """Gradients are scaled down to this norm where they exceed it; 0 leaves them alone."""
     ema_steps: int = 200
@@ -100,6 +102,7 @@ class TrainingConfig:
             "minutes",
             "patches_per_epoch",
             "weight_decay",
+            "pull",
             "patience",
             "seed",
         ):

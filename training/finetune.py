@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tqdm import tqdm
 
+from training.datasets.files import files_under
 from training.errors import ConfigError
 from training.finetuning.options import OBJECTIVE_NAMES, FinetuneOptions
 from training.registry import check_name, check_new
@@ -80,8 +81,6 @@ def find_captures(paths: Sequence[Path]) -> list[Path]:
     Raises:
         ConfigError: There is no such file or folder, or nothing in it.
     """
-    from training.datasets.captures import files_under  # noqa: PLC0415  (decoders, which `--help` does not need)
-
     found: list[Path] = []
     for path in paths:
         if not path.exists():

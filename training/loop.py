@@ -29,6 +29,7 @@ from training.run.optimiser import (
     build_optimiser,
     learning_rate,
     moments,
+    pull_back,
     restore_moments,
     set_learning_rate,
     update_average,
@@ -38,7 +39,7 @@ from training.run.progress import Progress
 from training.run.stopping import remembered_signals
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from training.datasets.base import PatchSource
@@ -73,6 +74,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
     device: torch.device,
     held_out: PatchSource | None = None,
     after_step: Callable[[StepReport], None] | None = None,
+    anchor: Mapping[str, torch.Tensor] | None = None,
 ) -> Path:
     """Train a network and leave its checkpoint in `run`.
 
@@ -86,6 +88,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
         device: Where to train.
         held_out: Patches to judge on as it goes; None for none.
         after_step: Called after every step. What it raises ends the run, with a checkpoint of that step.
+        anchor: The weights that the configuration's `pull` goes back to.
 
     Returns:
         The checkpoint's path.
@@ -121,6 +124,9 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
                 average[name].copy_(tensor)
             restore_moments(optimiser, checkpoint.optimiser)
             scaler.load_state_dict(progress.scaler)
+        home = {name: tensor.to(device) for name, tensor in (anchor or {}).items()}
+        if config.pull and not home:
+            raise ConfigError("pull: there are no weights to go back to; it is for runs that start from a model")
         judge = HoldOut(held_out, model, objective, device, dtype) if held_out and group.is_first else None
         if config.compile:
             network.compile()
@@ -164,6 +170,8 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
                     nn.utils.clip_grad_norm_(network.parameters(), config.gradient_norm)
                 scaler.step(optimiser)
                 scaler.update()
+                if config.pull:
+                    pull_back(network, home, rate * config.pull)
                 update_average(average, network.state_dict(), config, step)
 
                 # ---- log -----------------------------------------------------------------------------------------

@@ -47,15 +47,6 @@ def tukey_deviation(tail: float) -> float:
     return math.sqrt(2 * spread) / abs(tail)
 
 
-def draw_tukey(shape: tuple[int, ...], tail: float | None, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Draws of unit variance from Tukey's lambda distribution, normal ones where `tail` is None."""
-    if tail is None:
-        return rng.standard_normal(shape)
-    share = rng.uniform(1e-12, 1 - 1e-12, shape)
-    draws: NDArray[np.float64] = (share**tail - (1 - share) ** tail) / (tail * tukey_deviation(tail))
-    return draws
-
-
 def fit_tail(
     blocks: NDArray[np.float32], shot_noise: NDArray[np.float64], read_noise: NDArray[np.float64]
 ) -> float | None:
@@ -75,6 +66,7 @@ def fit_tail(
     if len(known) < MIN_BLOCKS:
         return None
     known = known[:: -(-len(known) // MAX_BLOCKS)]
+    shot_noise = np.maximum(shot_noise, 1e-9)
     shot, read, variance, level = (values[known][:, None, None] for values in (shot_noise, read_noise, variance, level))
     wanted = geary_ratio(blocks[known] / np.sqrt(variance))
 
@@ -82,7 +74,7 @@ def fit_tail(
         """Of blocks made with this tail, by the same draws for every one."""
         rng = np.random.default_rng(0)
         shares = rng.uniform(1e-12, 1 - 1e-12, blocks[known].shape)
-        counted = np.sqrt(shot * level) * rng.standard_normal(shares.shape)
+        counted = shot * rng.poisson(np.broadcast_to(level / shot, shares.shape)) - level  # few photons have tails, too
         quantiles = (shares**tail - (1 - shares) ** tail) / (tail * tukey_deviation(tail))
         return geary_ratio((counted + np.sqrt(read) * quantiles) / np.sqrt(variance))
 
@@ -109,7 +101,7 @@ def geary_ratio(blocks: NDArray[np.floating]) -> float:
 def detrended(blocks: NDArray[np.floating]) -> NDArray[np.floating]:
     """(n, 8, 8) blocks without the parabola that fits each best."""
     size = blocks.shape[-1]
-    flat: NDArray[np.floating] = blocks.reshape(len(blocks), -1) @ detrending(size)
+    flat: NDArray[np.floating] = blocks.reshape(len(blocks), size * size) @ detrending(size)
     return flat.reshape(blocks.shape)
 
 

@@ -22,7 +22,8 @@ from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
 from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError, ModelError
-from training.loop import train
+from training.loop import StepReport, train
+from training.networks.noise_aware import build_noise_aware
 from training.run.batches import draw_batch
 from training.run.journal import read_log
 
@@ -380,3 +381,49 @@ def test_an_accelerator_learns_in_any_precision_and_resumes(tmp_path: Path, prec
     assert (last.step, bool(last.progress["scaler"])) == (40, precision == "float16")
     losses = [line["loss"] for line in curve(tmp_path) if "loss" in line]
     assert losses[1] < losses[0]
+
+
+class StopError(Exception):
+    """What a caller raises between two steps."""
+
+
+def test_a_run_stopped_by_its_caller_goes_on_bit_for_bit(tmp_path: Path) -> None:
+    def stop(step: StepReport) -> None:
+        assert step.steps == 45
+        assert step.loss > 0
+        if step.done == 33:
+            raise StopError
+
+    settings = config(steps=45)
+    path = train(settings, pictures(), tmp_path / "whole", resume=False, device=CPU)
+    with pytest.raises(StopError):
+        train(settings, pictures(), tmp_path / "cut", resume=False, device=CPU, after_step=stop)
+    assert load_checkpoint(tmp_path / "cut" / "checkpoint.safetensors").step == 33
+    resumed = train(settings, pictures(), tmp_path / "cut", resume=True, device=CPU)
+    assert_same(load_checkpoint(path), load_checkpoint(resumed))
+    assert curve(tmp_path / "cut") == curve(tmp_path / "whole")
+
+
+def test_the_caller_hears_of_every_step_but_the_last(tmp_path: Path) -> None:
+    heard: list[int] = []
+    train(config(), pictures(), tmp_path, resume=False, device=CPU, after_step=lambda step: heard.append(step.done))
+    assert heard == [1, 2, 3, 4, 5]
+
+
+def test_weights_are_drawn_back_to_where_they_began(tmp_path: Path) -> None:
+    free = load_checkpoint(train(config(), pictures(), tmp_path / "free", resume=False, device=CPU))
+    torch.manual_seed(0)
+    home = {name: tensor.clone() for name, tensor in build_noise_aware(config()).network.state_dict().items()}
+    runs = {}
+    for pull in (1e-6, 300.0):
+        folder = tmp_path / f"{pull}"
+        path = train(config(pull=pull), pictures(), folder, resume=False, device=CPU, anchor=home)
+        runs[pull] = load_checkpoint(path).network
+
+    def distance(weights: dict[str, torch.Tensor]) -> float:
+        return float(sum((weights[name] - tensor).square().sum() for name, tensor in home.items()))
+
+    assert distance(runs[1e-6]) == pytest.approx(distance(free.network), rel=1e-3)
+    assert distance(runs[300.0]) < 0.8 * distance(free.network)
+    with pytest.raises(ConfigError, match="pull: there are no weights to go back to"):
+        train(config(pull=1.0), pictures(), tmp_path / "none", resume=False, device=CPU)

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from training.datasets.augment import augment, draw_augmentation, draw_place, smallest_mosaic
 from training.datasets.base import Patch
 from training.datasets.cache import CACHE_NAME, CachedMosaic, MosaicCache, Steps
+from training.datasets.files import files_under
 from training.denoise import check_denoisable, pack_signal
 from training.errors import ConfigError, RawError, UnsupportedRawError
 from training.noise_choice import black_clip, choose_noise
@@ -90,12 +91,6 @@ def open_captures(folder: Path, *, patch_size: int, cache: Path | None = None) -
         first = f"; {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
         raise ConfigError(f"data: none of the {len(skipped)} files in {folder} can be used{first}")
     return Captures(captures=tuple(captures), patch_size=patch_size, skipped=tuple(skipped))
-
-
-def files_under(folder: Path) -> list[Path]:
-    """Files at any depth of a folder, by name; hidden ones are left alone."""
-    files = (path for path in folder.rglob("*") if path.is_file())
-    return sorted(path for path in files if not any(part[0] == "." for part in path.relative_to(folder).parts))
 
 
 def open_capture(path: Path, name: str, patch_size: int, store: MosaicCache) -> Capture:

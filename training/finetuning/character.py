@@ -17,7 +17,7 @@ from training.noise_tail import detrended, detrending, fit_tail
 from training.raw.bayer import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -47,9 +47,18 @@ class Character(NamedTuple):
     correlation: Correlation
 
 
-def find_character(frames: Sequence[Frame]) -> Character:
-    """Read it off the flat places of all frames."""
-    pieces = [(flat_blocks(pack(frame.read_filled()), frame.black_clip), frame.actual) for frame in frames[:MAX_FRAMES]]
+def find_character(frames: Sequence[Frame], progress: Callable[[float], None]) -> Character:
+    """Read it off the flat places of all frames.
+
+    Args:
+        frames: The captures.
+        progress: Called between frames with the share done; what it raises ends the work.
+    """
+    chosen = frames[:MAX_FRAMES]
+    pieces = []
+    for index, frame in enumerate(chosen):
+        progress(index / len(chosen))
+        pieces.append((flat_blocks(pack(frame.read_filled()), frame.black_clip), frame.actual))
     blocks = np.concatenate([blocks for blocks, _ in pieces])
     shot, read = (
         np.concatenate([np.full(len(blocks), getattr(noise, name)[0]) for blocks, noise in pieces])

@@ -17,7 +17,7 @@ from scipy.ndimage import median_filter
 from training.raw.bayer import pack, unpack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -38,11 +38,12 @@ MARGIN = 2
 _RING = np.array([[1, 1, 1], [1, 0, 1], [1, 1, 1]], dtype=bool)
 
 
-def find_defects(frames: Sequence[Frame]) -> NDArray[np.bool_] | None:
+def find_defects(frames: Sequence[Frame], progress: Callable[[float], None]) -> NDArray[np.bool_] | None:
     """Find photosites that differ from their neighbours in the same direction in most scenes.
 
     Args:
         frames: Of one camera and size, each of another scene.
+        progress: Called between strips of rows with the share done; what it raises ends the work.
 
     Returns:
         (H, W), or None where there are too few scenes to tell, or no such photosite.
@@ -57,6 +58,7 @@ def find_defects(frames: Sequence[Frame]) -> NDArray[np.bool_] | None:
         first, last = max(0, top - MARGIN), min(height, top + STRIP + MARGIN)
         excess = [_excess(frame.read((slice(first, last), slice(None))), frame.actual) for frame in chosen]
         bottom = min(height, top + STRIP)
+        progress(bottom / height)
         found[top:bottom] = (np.abs(np.median(excess, axis=0)) > limit)[top - first : bottom - first]
     return found if found.any() else None
 

@@ -6,6 +6,7 @@ In the flow: files → **material** → plan, regions, judge.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from training.finetuning.character import find_character
@@ -58,15 +59,24 @@ def gather(paths: Sequence[Path], run: Path, patch_size: int, progress: Callable
         ConfigError: None of them can be used.
     """
     frames, skipped = open_frames(paths, run, patch_size, lambda share: progress("read", share))
-    progress("noise", 0.0)
-    groups = static_groups(frames)
-    frames = _know_defects(frames, groups, lambda share: progress("noise", share))
+    noise = partial(progress, "noise")
+    groups = static_groups(frames, part_of(noise, 0.0, 0.2))
+    frames = _know_defects(frames, groups, part_of(noise, 0.2, 0.8))
     return Material(
         frames=tuple(frames),
         groups=tuple(map(tuple, groups)),
-        character=find_character(frames),
+        character=find_character(frames, part_of(noise, 0.8, 1.0)),
         skipped=tuple(skipped),
     )
+
+
+def part_of(progress: Callable[[float], None], start: float, stop: float) -> Callable[[float], None]:
+    """What tells of the whole when it is told of a part.
+
+    >>> part_of(print, 0.5, 1.0)(0.5)
+    0.75
+    """
+    return lambda share: progress(start + share * (stop - start))
 
 
 def _know_defects(
@@ -77,10 +87,13 @@ def _know_defects(
     scenes: dict[tuple[str, tuple[int, ...]], list[Frame]] = {}
     for index, frame in enumerate(frames):
         scenes.setdefault(frame.kind, []).extend([] if index in repeated else [frame])
-    defects = {kind: find_defects(seen) for kind, seen in scenes.items()}
+    defects = {}
+    for index, (kind, seen) in enumerate(scenes.items()):
+        half = len(scenes) * 2
+        defects[kind] = find_defects(seen, part_of(progress, index / half, (index + 1) / half))
     known = []
     for index, frame in enumerate(frames):
-        progress((index + 1) / (len(frames) + 1))
+        progress(0.5 + 0.5 * index / len(frames))
         mask = defects[frame.kind]
         known.append(frame if mask is None else with_defects(frame, mask))
     return known

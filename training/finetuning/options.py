@@ -31,6 +31,8 @@ class FinetuneOptions:
     """Height and width of a patch in packed pixels."""
     learning_rate: float | None = None
     """Largest learning rate."""
+    pull: float | None = None
+    """How strongly weights are drawn back to the base's, see `TrainingConfig.pull`; 0 for not at all."""
     held_out_share: float = HELD_OUT_SHARE
     """Share of every capture that is judged on, and not trained on."""
     seed: int = 0
@@ -46,6 +48,8 @@ class FinetuneOptions:
             value = getattr(self, name)
             if value is not None and not value > 0:
                 raise ConfigError(f"{name}: got {value}, wanted more than 0")
+        if self.pull is not None and not self.pull >= 0:
+            raise ConfigError(f"pull: got {self.pull}, wanted 0 or more")
         if not 0 < self.held_out_share <= 0.5:
             raise ConfigError(f"held_out_share: got {self.held_out_share}, wanted more than 0, and at most 0.5")
 

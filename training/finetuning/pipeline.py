@@ -11,7 +11,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from training.checkpoint import load_checkpoint
+from training.checkpoint import load_checkpoint, load_weights
 from training.engines import load_engine
 from training.errors import ConfigError
 from training.finetuning.character import correlation_warning
@@ -170,7 +170,8 @@ def _train(
     if begun is None:
         start_from(base, config, run)
     tell("train", first / config.steps if not config.minutes else 0.0, {"step": first})
-    ended = load_checkpoint(train(config, patches, run, resume=True, device=device, after_step=after_step))
+    path = train(config, patches, run, resume=True, device=device, after_step=after_step, anchor=load_weights(base))
+    ended = load_checkpoint(path)
     if ended.progress.get("ended") == "signal":
         raise KeyboardInterrupt
     return {
@@ -206,6 +207,7 @@ def _report(
         noise_correlation=list(material.character.correlation),
         residual_correlation=list(judgement.residual_correlation),
         mean_shift=list(judgement.mean_shift),
+        base_shift=list(judgement.base_shift),
         error_ratio=judgement.error_ratio,
         halo=halo,
         training=trained,

@@ -32,6 +32,8 @@ PATCH_SIZE = 96
 BATCH_SIZES = {"cpu": 4, "cuda": 16}
 MEMORY_SHARE = 0.5
 """Of the free memory; a service shares it."""
+PULL = 50.0
+"""Half a percent of the way back at every step of the largest learning rate."""
 WARMUP_STEPS, EMA_STEPS = 20, 100
 PAIRED_SHARE = 0.5
 """Of the captures must have a second frame of their scene, or Noise2Noise would learn from too few scenes."""
@@ -71,6 +73,7 @@ def draft(base: ModelRef, options: FinetuneOptions, objective: str, tail: float 
         patch_size=options.patch_size or PATCH_SIZE,
         batch_size=options.batch_size or 1,
         warmup_steps=WARMUP_STEPS,
+        pull=PULL if options.pull is None else options.pull,
         ema_steps=EMA_STEPS,
         seed=options.seed,
     )

@@ -54,6 +54,8 @@ class FinetuneReport:
     """The same in what the new model takes away."""
     mean_shift: list[float]
     """What the new network adds to the mean of R, Gr, Gb, B; full scale is 1."""
+    base_shift: list[float]
+    """What the base's adds to it."""
     error_ratio: float
     """Root-mean-square error of the new model over that of the noisy captures."""
     halo: int
@@ -109,8 +111,10 @@ def describe(report: FinetuneReport) -> str:
         f"  noise left {100 * report.error_ratio:.0f} %; correlation of neighbours in the noise"
         f" {_pair(report.noise_correlation)}, in what was taken away {_pair(report.residual_correlation)}"
     )
-    shifts = ", ".join(f"{100 * shift:+.3f} %" for shift in report.mean_shift)
-    lines.append(f"  mean shift R Gr Gb B: {shifts}; defective photosites: {report.defects}")
+    shifts, before = (
+        " ".join(f"{100 * shift:+.3f}" for shift in each) for each in (report.mean_shift, report.base_shift)
+    )
+    lines.append(f"  mean shift of R Gr Gb B in %: {shifts} (before: {before}); defective photosites: {report.defects}")
     return "\n".join(lines)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from training.raw.bayer import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -27,6 +27,11 @@ BLOCKS_A_SIDE = 48
 """Blocks looked at, along each side of the frame."""
 STATIC_SHARE = 0.9
 """Share of the blocks that must agree with the noise model."""
+STRUCTURE = 1.0
+"""Variance within a block of both frames' mean, in variances of their difference, from which it holds an edge; noise
+alone gives a quarter."""
+STRUCTURED_SHARE, MIN_STRUCTURED = 0.75, 12
+"""Share of the blocks with edges that must agree, where there are so many."""
 MAX_VARIANCE = 1.8
 """Mean square of a block's difference, in variances; 64 Gaussian values stay below in all but one block in 10,000."""
 MIN_VARIANCE = 0.5
@@ -35,15 +40,21 @@ MAX_SHIFT = 3.5
 """Standard deviations that a block's mean may differ by."""
 
 
-def static_groups(frames: Sequence[Frame]) -> list[list[int]]:
+def static_groups(frames: Sequence[Frame], progress: Callable[[float], None]) -> list[list[int]]:
     """Find frames of the same scene.
+
+    Args:
+        frames: The captures.
+        progress: Called between frames with the share done; what it raises ends the work.
 
     Returns:
         Groups of at least two indices each, in order; frames without a partner are in none.
     """
-    samples = [sample_blocks(pack(frame.read())) for frame in frames]
+    samples: list[NDArray[np.float32]] = []
     groups: list[list[int]] = []
     for index, frame in enumerate(frames):
+        progress(index / len(frames))
+        samples.append(sample_blocks(pack(frame.read())))
         for group in groups:
             first = frames[group[0]]
             same_kind = frame.kind == first.kind
@@ -92,4 +103,7 @@ def is_static(
     square = np.square(difference).mean(axis=(1, 2)) / variance
     shift = np.abs(difference.mean(axis=(1, 2))) / np.sqrt(variance / BLOCK**2)
     agrees = (square < MAX_VARIANCE) & (shift < MAX_SHIFT)
+    structured = ((first + second) / 2).var(axis=(1, 2)) > STRUCTURE * variance
+    if structured.sum() >= MIN_STRUCTURED and agrees[structured].mean() < STRUCTURED_SHARE:
+        return False  # smooth places look the same after a step aside; edges do not
     return bool(agrees.mean() >= STATIC_SHARE and np.median(square) >= MIN_VARIANCE)

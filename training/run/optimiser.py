@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from training.config import TrainingConfig
 
 OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
@@ -52,6 +54,17 @@ def restore_moments(optimiser: torch.optim.Optimizer, tensors: dict[str, torch.T
         index, name = key.split(".", 1)
         state.setdefault(int(index), {})[name] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
+
+
+@torch.no_grad()
+def pull_back(network: torch.nn.Module, anchor: Mapping[str, torch.Tensor], share: float) -> None:
+    """Move a network's parameters this share of the way back to other weights: a decay towards them, not towards 0.
+
+    Source: Li, Grandvalet, Davoine, "Explicit Inductive Bias for Transfer Learning with Convolutional Networks",
+    ICML 2018 (L²-SP), decoupled from the gradient as in AdamW.
+    """
+    for name, parameter in network.named_parameters():
+        parameter.lerp_(anchor[name], share)
 
 
 @torch.no_grad()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from training.datasets.captures import open_captures
+from training.datasets.files import files_under
 from training.datasets.sidd import check_pairs, find_pairs, open_sidd
 from training.datasets.sidd_blocks import VALIDATION_NOISY, open_blocks
 from training.datasets.sidd_patches import BlockPatches
@@ -64,8 +65,7 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
         files = find_pairs(checked)
         check_pairs(checked, files, config.patch_size)
         return f"{len(files)} noisy frames in {checked}"
-    paths = [path.relative_to(checked) for path in checked.rglob("*") if path.is_file()]
-    paths = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
+    paths = files_under(checked)
     if config.dataset == "pictures":
         paths = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
     count = len(paths)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
 from toy_objective import READ, SHOT, Toy, draws, pixels, surround_at, toy_at, toy_batch, value_and_gradient, weight_at
@@ -12,7 +13,7 @@ from toy_objective import READ, SHOT, Toy, draws, pixels, surround_at, toy_at, t
 from training.errors import ConfigError
 from training.objectives import build_objective
 from training.objectives.base import surround_mean
-from training.objectives.recorrupted import noise_deviation, recorrupt
+from training.objectives.recorrupted import draw_noise, noise_deviation, recorrupt
 
 ALPHA = 0.5
 
@@ -98,3 +99,49 @@ def test_the_clean_image_is_not_looked_at() -> None:
 def test_an_impossible_option_is_named(option: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=next(iter(option))):
         build_objective("recorrupted", **option)
+
+
+@pytest.mark.parametrize("tail", [None, -0.2])
+def test_noise_of_the_own_kind_has_the_models_variance_and_no_mean(tail: float | None) -> None:
+    shot, read = torch.full((1, 4), 0.01), torch.full((1, 4), 1e-3)
+    signal = torch.tensor([-0.1, 0.0, 0.05, 0.5]).reshape(1, 4, 1, 1).expand(1, 4, 600, 600)
+    drawn = draw_noise(signal, shot, read, tail, torch.Generator().manual_seed(0)).double()
+    expected = 0.01 * signal[0, :, 0, 0].clamp(min=0).double() + 1e-3
+    torch.testing.assert_close(drawn.var(dim=(0, 2, 3)), expected, rtol=0.03, atol=0)
+    assert (drawn.mean(dim=(0, 2, 3)).abs() < 4 * (expected / 360_000).sqrt()).all()
+
+
+def test_its_tails_are_tukeys() -> None:
+    from scipy.stats import tukeylambda
+
+    level = torch.zeros((1, 4, 500, 500))
+    drawn = draw_noise(level, torch.zeros((1, 4)), torch.ones((1, 4)), -0.2, torch.Generator().manual_seed(0))
+    shares = [0.001, 0.1, 0.5, 0.9, 0.999]
+    expected = tukeylambda.ppf(shares, -0.2) / tukeylambda.std(-0.2)
+    np.testing.assert_allclose(np.quantile(drawn.numpy(), shares), expected, rtol=0.03, atol=0.01)
+
+
+def test_the_loss_with_noise_of_the_own_kind_fills_defects_and_obeys_the_noise_as_it_is() -> None:
+    batch, model = toy_batch(), Toy()
+    filled = batch.noisy.clone()
+    filled[..., 3, 3] = 0.4
+    actual = batch.shot_noise * 2, batch.read_noise * 3
+    known = dataclasses.replace(batch, filled=filled, actual_noise=actual)
+    objective = build_objective("recorrupted", alpha=1.0, signal="denoised", noise="own", tail=-0.1)
+    loss = objective.loss(model, known, 0.0, draws())
+
+    with torch.no_grad():
+        estimate = model(filled, batch.shot_noise, batch.read_noise)
+        added = draw_noise(estimate, *actual, -0.1, draws())
+        y1, y2 = batch.noisy + added, filled - added
+        level = surround_mean(y1).clamp(min=0)
+        weight = 1 / (2 * SHOT * level + 3 * READ + 0.375 * (2 * SHOT) ** 2)
+        expected = (weight * (model(y1, 2 * batch.shot_noise, 2 * batch.read_noise) - y2).square()).mean()
+    torch.testing.assert_close(loss, expected, rtol=1e-9, atol=0)
+
+
+def test_noise_of_the_own_kind_wants_as_much_of_it() -> None:
+    with pytest.raises(ConfigError, match=r"alpha: got 0\.5"):
+        build_objective("recorrupted", noise="own")
+    with pytest.raises(ConfigError, match="noise: there is no 'red'"):
+        build_objective("recorrupted", noise="red")
