@@ -100,7 +100,7 @@ def test_a_cancelled_training_stops_between_two_steps(service: RunningService, c
 
 
 def test_a_picture_need_not_wait_for_a_training(service: RunningService, captures: list[str], raw: Path) -> None:
-    job_id = submit(service, captures, name="slow", steps=100_000)
+    job_id = submit(service, captures, name="later", steps=100_000)
     wait_until(lambda: service.job(job_id)["stage"] == "train", 60)
     answer = service.client.post("/denoise", content=raw.read_bytes())
     assert (answer.status_code, service.job(job_id)["state"]) == (200, "running")
