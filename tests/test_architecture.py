@@ -21,13 +21,11 @@ ONLY_IMPORTERS = {
     "botocore": {"service/s3.py"},
     "celery": {"service/worker/celery_app.py", "service/worker/tasks.py", "service/commands/serving.py"},
     "httpx": {
-        "service/client.py",
-        "service/connection.py",
-        "service/transfers.py",
+        *(path.relative_to(ROOT).as_posix() for path in ROOT.glob("service/client/*.py")),
         "service/outbound.py",
         "service/webhook_sender.py",
     },
-    "httpx_sse": {"service/client.py"},
+    "httpx_sse": {"service/client/jobs.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in ROOT.glob("service/api/**/*.py")},
 }
 """Who may import a library at all; those who only name its types do so under TYPE_CHECKING."""

@@ -3,7 +3,7 @@
 `make bench-finetune` (ARGS="--minutes 10" is the default; "--steps N" instead; "--camera new|familiar|both"). Captures
 are made of photographs that the base did not learn from ("familiar": of its own training's pictures and noise),
 fine-tuned on, and judged on unseen captures of the same camera against their hidden clean signal. A folder given by
---work is gone on with where it was stopped.
+--work is gone on with where it was stopped. With --http a service does it, as a customer would have it done.
 """
 
 from __future__ import annotations
@@ -23,17 +23,20 @@ from new_camera import (
     write_captures,
     write_unseen,
 )
+from service_latency import USUAL
+from service_process import serve
 from tqdm import tqdm
 
+from service.client import PhotositeClient
+from service.schemas import DenoiseParameters, FinetuneParameters
 from training.engines import load_engine
 from training.finetuning.options import OBJECTIVE_NAMES, FinetuneOptions
 from training.finetuning.pipeline import finetune
 from training.finetuning.release import publish_finetuned
-from training.finetuning.report import describe
+from training.finetuning.report import FinetuneReport, describe
 from training.registry import default_registry
 
 if TYPE_CHECKING:
-    from training.finetuning.report import FinetuneReport
     from training.registry import ModelRef
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clean"
@@ -44,22 +47,60 @@ HEADER = (
 )
 
 
-def measure(name: str, pictures: Path, work: Path, options: FinetuneOptions, base: ModelRef) -> str:
+def directly(
+    name: str, captures: list[Path], base: ModelRef, work: Path, options: FinetuneOptions
+) -> tuple[FinetuneReport, ModelRef]:
+    """Fine-tune by the library."""
+    with tqdm(total=100, disable=None) as bar:
+
+        def tell(stage: str, share: float, _figures: dict[str, float]) -> None:
+            show(bar, f"{name} {stage}", share)
+
+        report = finetune(captures, base, work / "run", options, progress=tell)
+    return report, publish_finetuned(work / "run", work / "models", name, known=default_registry(work / "models"))
+
+
+def over_http(
+    name: str, captures: list[Path], base: ModelRef, work: Path, options: FinetuneOptions
+) -> tuple[FinetuneReport, ModelRef]:
+    """Fine-tune by a service: captures are handed in, the job is waited for, the default looked at afterwards."""
+    wishes = {"objective": options.objective, "steps": options.steps, "minutes": options.minutes}
+    with serve(work / "data", **USUAL) as service, PhotositeClient(service.address) as client:
+        ids = [client.add_capture(path).id for path in captures]
+        for capture_id in ids:
+            client.describe_capture(capture_id)
+        parameters = FinetuneParameters.model_validate({"captures": ids, "name": name, "base": str(base), **wishes})
+        with tqdm(total=100, disable=None) as bar:
+            job = client.wait(
+                client.finetune(parameters).id, on_job=lambda job: show(bar, f"{name} {job.stage}", job.progress)
+            )
+        if job.report is None:
+            sys.exit(f"the job {job.state}: {job.error}")
+        [default] = [model.reference for model in client.models() if model.default]
+        print(f"{name}: the job made {job.model}; the default is now {default}", flush=True)
+        client.denoise(captures[0], work / "out.dng", DenoiseParameters(model=job.model))
+    registry = default_registry(work / "data" / "tenants" / "local" / "models")
+    return FinetuneReport.from_json(job.report), registry.resolve(job.model)
+
+
+def show(bar: tqdm, words: str, share: float) -> None:
+    """Where the work stands."""
+    bar.set_description(words, refresh=False)
+    bar.n = round(100 * share, 1)
+    bar.refresh()
+
+
+def measure(  # noqa: PLR0917  (a benchmark's wishes)
+    name: str, pictures: Path, work: Path, options: FinetuneOptions, base: ModelRef, http: bool
+) -> str:
     """Fine-tune on a camera's captures; returns a row of the table."""
     make_camera, split = CAMERAS[name]
     camera = make_camera()
     training, unseen = split(pictures)
     captures = write_captures(work / "captures", training, camera)
-    with tqdm(total=100, disable=None) as bar:
-
-        def tell(stage: str, share: float, _figures: dict[str, float]) -> None:
-            bar.set_description(f"{name} {stage}", refresh=False)
-            bar.n = round(100 * share, 1)
-            bar.refresh()
-
-        report = finetune(captures, base, work / "run", options, progress=tell)
+    adapt = over_http if http else directly
+    report, candidate = adapt(name, captures, base, work, options)
     print(describe(report), flush=True)
-    candidate = publish_finetuned(work / "run", work / "models", name, known=default_registry(work / "models"))
     gains = true_gain(load_engine(base), load_engine(candidate), write_unseen(work / "unseen", unseen, camera))
     return row(name, report, gains)
 
@@ -92,6 +133,7 @@ def main() -> int:
     parser.add_argument("--steps", type=int)
     parser.add_argument("--minutes", type=float)
     parser.add_argument("--pull", type=float, help="towards the base's weights (default: as `photosite finetune`)")
+    parser.add_argument("--http", action="store_true", help="have a service do it")
     parser.add_argument("--work", type=Path, help="folder for captures and runs (default: a temporary one)")
     options = parser.parse_args()
     if not options.pictures.is_dir():
@@ -103,7 +145,7 @@ def main() -> int:
         names = list(CAMERAS) if options.camera == "both" else [options.camera]
         folder = options.work or Path(temporary)
         base = default_registry().resolve(options.base)
-        rows = [measure(each, options.pictures, folder / each, wanted, base) for each in names]
+        rows = [measure(each, options.pictures, folder / each, wanted, base, options.http) for each in names]
         print("\n".join([HEADER, *rows]))
     return 0
 

@@ -151,7 +151,7 @@ def test_an_upload_beyond_the_limit_is_refused_by_name(client: PhotositeClient) 
 def test_a_large_upload_beyond_the_limit_is_refused_before_it_is_sent(
     client: PhotositeClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.client.RESUMABLE_BYTES", 1_000_000)
+    monkeypatch.setattr("service.client.jobs.RESUMABLE_BYTES", 1_000_000)
     sent: list[Any] = []
     with pytest.raises(RawTooLargeError, match="larger than"):
         client.submit(io.BytesIO(bytes(MAX_UPLOAD_BYTES + 1)), on_sent=lambda *passed: sent.append(passed))
@@ -176,7 +176,7 @@ def test_a_download_over_a_line_that_breaks_ends_in_a_whole_file(
 def test_a_large_upload_over_a_line_that_breaks_goes_on_where_it_broke(
     service: RunningService, big_raw: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("service.client.RESUMABLE_BYTES", 1_000_000)
+    monkeypatch.setattr("service.client.jobs.RESUMABLE_BYTES", 1_000_000)
     url = service.client.base_url
     size = big_raw.stat().st_size
     sent: list[Any] = []

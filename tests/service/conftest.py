@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 from scripted_server import Clock
 
-from service import client, connection
+from service.client import captures, connection, jobs
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
-    monkeypatch.setattr(connection, "time", clock)
-    monkeypatch.setattr(client, "time", clock)
+    for module in (captures, connection, jobs):
+        monkeypatch.setattr(module, "time", clock)
     return clock

@@ -25,7 +25,7 @@ from scripted_server import (
     succeeded,
 )
 
-from service.client import POLL_S
+from service.client.jobs import POLL_S
 from service.errors import (
     JobConflictError,
     JobNotFoundError,

@@ -10,9 +10,8 @@ import httpx
 import pytest
 from scripted_server import JOB_ID, Script, answer_job, answer_problem, connect
 
-from service import connection
-from service.client import PhotositeClient
-from service.connection import parse_retry_after
+from service.client import PhotositeClient, connection
+from service.client.connection import parse_retry_after
 from service.errors import (
     InvalidRequestError,
     JobConflictError,

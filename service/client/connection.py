@@ -28,7 +28,7 @@ from training.errors import ConfigError
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from service.transfers import FileBody
+    from service.client.transfers import FileBody
     from training.errors import PhotositeError
 
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.2, 5.0

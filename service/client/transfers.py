@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 import httpx
 
-from service.connection import Connection, Patience
+from service.client.connection import Connection, Patience
 from service.errors import ServiceError
 from training.errors import UnreadableRawError
 

@@ -1,23 +1,18 @@
-"""The client: what the service offers over HTTP, as typed methods.
-
-In the flow: file → **submit → follow → download** → denoised file. `denoise` is all three.
-
-Errors are those of `service/errors.py` and `training/errors.py`, as if the work had been done in this process. Whoever
-imports this module loads neither torch nor FastAPI nor Celery.
-"""
+"""Jobs: handed in, followed, ended, and what they have made."""
 
 from __future__ import annotations
 
 import secrets
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, BinaryIO, Self
-from urllib.parse import quote
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import httpx
 from httpx_sse import EventSource, SSEError
 
-from service.connection import Connection, parse_retry_after, validate
+from service.client.calls import Calls
+from service.client.connection import parse_retry_after, validate
+from service.client.transfers import FileBody, opened, receive, send_resumably
 from service.errors import (
     JobConflictError,
     JobNotFoundError,
@@ -28,26 +23,15 @@ from service.errors import (
     ServiceError,
     error_of_code,
 )
-from service.schemas import (
-    DenoiseParameters,
-    FileSchema,
-    HealthSchema,
-    JobListSchema,
-    JobSchema,
-    ModelDetailSchema,
-    ModelListSchema,
-    ModelSchema,
-)
-from service.transfers import FileBody, opened, receive, send_resumably
-from training.errors import PhotositeError
+from service.schemas import BatchSchema, DenoiseParameters, FileSchema, JobListSchema, JobSchema
 from training.raw.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from service.schemas import JobKind, JobState
-    from service.transfers import OnBytes
+    from service.client.transfers import OnBytes
+    from service.schemas import FinetuneParameters, JobKind, JobState, ValidateParameters
 
     OnJob = Callable[[JobSchema], None]
     """Called with a job whenever it has changed: its state, its stage, the stage's share done."""
@@ -62,83 +46,8 @@ EVENT_SILENCE_S = 45.0
 DEFAULT_PARAMETERS = DenoiseParameters()
 
 
-class PhotositeClient:
-    """A Photosite server.
-
-    Use it as a context manager, or close it. One client serves one thread.
-
-    Args:
-        url: The server's address, as http://127.0.0.1:8000.
-        api_key: Key that is sent along, where the server wants one.
-        timeout_s: Seconds without a byte after which a request counts as broken.
-        patience_s: Seconds of trying again before an outage counts as final.
-        transport: What carries the requests; none: the network.
-
-    Every method raises ServerUnreachableError when the server does not answer, and the server's own error when it
-    refuses: QueueFullError, InvalidRequestError and their kin.
-
-    Raises:
-        ConfigError: Address or key make no sense.
-    """
-
-    def __init__(
-        self,
-        url: str,
-        api_key: str | None = None,
-        *,
-        timeout_s: float = 30,
-        patience_s: float = 60,
-        transport: httpx.BaseTransport | None = None,
-    ) -> None:
-        self._connection = Connection(url, api_key, timeout_s=timeout_s, patience_s=patience_s, transport=transport)
-        self._timeout_s = timeout_s
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_raised: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._connection.close()
-
-    def denoise(
-        self,
-        source: Path,
-        target: Path,
-        parameters: DenoiseParameters = DEFAULT_PARAMETERS,
-        *,
-        on_sent: OnBytes | None = None,
-        on_job: OnJob | None = None,
-        on_received: OnBytes | None = None,
-    ) -> JobSchema:
-        """Have a file denoised: submit, wait, download. An interrupt (Ctrl-C) while waiting cancels the job.
-
-        Args:
-            source: A DNG.
-            target: Where the denoised DNG goes; written whole or not at all; may be `source`.
-            parameters: How it is to be denoised.
-            on_sent: Told of the upload.
-            on_job: Told of the job.
-            on_received: Told of the download.
-
-        Returns:
-            The finished job, with the denoiser's report.
-
-        Raises:
-            PhotositeError: What the job failed with: RawError, if the file is at fault.
-            OSError: The target cannot be written.
-        """
-        job = self.submit(source, parameters, on_sent=on_sent)
-        try:
-            job = self.wait(job.id, on_job=on_job)
-        except KeyboardInterrupt:
-            with suppress(PhotositeError):
-                self._connection.fetch(JobSchema, "DELETE", f"/jobs/{job.id}", retry=False)
-            raise
-        self.download(job.id, target, on_received=on_received)
-        return job
+class JobCalls(Calls):
+    """What `PhotositeClient` does with jobs."""
 
     def submit(
         self,
@@ -195,6 +104,29 @@ class PhotositeClient:
             raise ServiceError("the server's answer names no job; is it a Photosite server?")
         return job_id
 
+    def finetune(self, parameters: FinetuneParameters) -> JobSchema:
+        """Have a model adapted to a camera from captures that were handed in before.
+
+        Raises:
+            NotFoundError: There is no such capture.
+            InvalidRequestError: One cannot be used, or there is no such base.
+        """
+        return self._begin("/jobs/finetune", parameters)
+
+    def validate(self, parameters: ValidateParameters) -> JobSchema:
+        """Have a model measured on a data set that the server has.
+
+        Raises:
+            InvalidRequestError: There is no such model or data set.
+        """
+        return self._begin("/jobs/validate", parameters)
+
+    def _begin(self, path: str, parameters: FinetuneParameters | ValidateParameters) -> JobSchema:
+        """Begin a job; once, however often the request has to be sent."""
+        headers = {"Idempotency-Key": secrets.token_hex(16)}
+        body = parameters.model_dump(mode="json", exclude_defaults=True)
+        return self._connection.fetch(JobSchema, "POST", path, json=body, headers=headers)
+
     def job(self, job_id: str) -> JobSchema:
         """A job as it is now.
 
@@ -225,8 +157,24 @@ class PhotositeClient:
                 return
             wanted["cursor"] = [page.next_cursor]
 
+    def batch(self, name: str) -> BatchSchema:
+        """How far jobs are that were handed in under one name.
+
+        Raises:
+            NotFoundError: There are none.
+        """
+        return self._connection.fetch(BatchSchema, "GET", f"/batches/{name}")
+
+    def cancel_batch(self, name: str) -> BatchSchema:
+        """Cancel those of a batch's jobs that are not finished.
+
+        Raises:
+            NotFoundError: There are none.
+        """
+        return self._connection.fetch(BatchSchema, "DELETE", f"/batches/{name}")
+
     def cancel(self, job_id: str) -> JobSchema:
-        """Cancel a job; if it is being worked on, that stops at the next tile.
+        """Cancel a job; if it is being worked on, that stops at the next tile or training step.
 
         Raises:
             JobConflictError: It has succeeded or failed already.
@@ -234,53 +182,13 @@ class PhotositeClient:
         """
         return self._connection.fetch(JobSchema, "DELETE", f"/jobs/{job_id}")
 
-    def models(self) -> list[ModelSchema]:
-        """All versions of all models that one may use, by name, oldest version first."""
-        return self._connection.fetch(ModelListSchema, "GET", "/models").models
-
-    def model(self, name: str) -> ModelDetailSchema:
-        """One model and its whole manifest.
-
-        Args:
-            name: NAME for its newest version, or NAME@VERSION.
+    def erase(self, job_id: str) -> None:
+        """Erase a job and its files; one that is not finished is cancelled first.
 
         Raises:
-            NotFoundError: There is none.
+            JobNotFoundError: There is no such job.
         """
-        return self._connection.fetch(ModelDetailSchema, "GET", _model_path(name))
-
-    def set_default_model(self, name: str) -> ModelSchema:
-        """Use a model wherever a request of one's own names none.
-
-        Args:
-            name: NAME for whichever version is the newest, or NAME@VERSION.
-
-        Raises:
-            NotFoundError: There is none.
-        """
-        return self._connection.fetch(ModelSchema, "PUT", f"{_model_path(name)}/default")
-
-    def delete_model(self, name: str) -> None:
-        """Delete a model of one's own.
-
-        Args:
-            name: NAME for all its versions, or NAME@VERSION.
-
-        Raises:
-            NotFoundError: There is none.
-            PermissionDeniedError: It is not one's own.
-            ConflictError: It is the default, or a job that is not finished needs it.
-        """
-        with self._connection.open("DELETE", _model_path(name), whole=True):
-            pass
-
-    def health(self) -> HealthSchema:
-        """Whether the server can take work; asked once, whatever the client's patience.
-
-        Raises:
-            ServiceError: It cannot.
-        """
-        return self._connection.fetch(HealthSchema, "GET", "/health/ready", retry=False)
+        self._connection.fetch(JobSchema, "DELETE", f"/jobs/{job_id}", params={"erase": "true"})
 
     def wait(self, job_id: str, *, timeout_s: float | None = None, on_job: OnJob | None = None) -> JobSchema:
         """Wait until a job is finished, however it ends; as `follow`, of which this is the last word.
@@ -376,10 +284,6 @@ class PhotositeClient:
 
 def _listed(wanted: str | Sequence[str]) -> list[str]:
     return [wanted] if isinstance(wanted, str) else list(wanted)
-
-
-def _model_path(name: str) -> str:
-    return f"/models/{quote(name, safe='@')}"
 
 
 def _result_of(job: JobSchema) -> FileSchema:
