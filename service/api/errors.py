@@ -71,8 +71,17 @@ async def _answer_photosite_error(_request: Request, error: Exception) -> Respon
 
 
 async def _answer_validation_error(_request: Request, error: Exception) -> Response:
-    sentences = [_describe(entry) for entry in cast("RequestValidationError", error).errors()]
-    return problem_of(InvalidRequestError("; ".join(sentences)))
+    return problem_of(invalid_request(cast("RequestValidationError", error).errors()))
+
+
+def invalid_request(entries: Sequence[Mapping[str, Any]], *where: str) -> InvalidRequestError:
+    """Pydantic's errors as ours.
+
+    Args:
+        entries: What pydantic lists.
+        where: What it was given, if that does not say it itself.
+    """
+    return InvalidRequestError("; ".join(_describe({**entry, "loc": (*where, *entry["loc"])}) for entry in entries))
 
 
 def _describe(entry: Mapping[str, Any]) -> str:

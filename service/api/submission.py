@@ -9,10 +9,13 @@ from typing import Annotated
 from fastapi import Header
 
 from service.api.dependencies import Services
+from service.api.uploads import Upload
+from service.captures import Capture
 from service.erasure import erase_records
 from service.errors import AuthenticationError, InvalidRequestError
 from service.job_records import Job
 from service.outbound import check_url
+from service.schemas import FileSchema
 from service.settings import Settings
 
 IdempotencyHeader = Annotated[
@@ -67,6 +70,26 @@ def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:
     if created.id == job.id:
         services.queue.publish_soon(created)
     return created
+
+
+def keep_capture(upload: Upload, tenant: str, services: Services) -> tuple[Capture, bool]:
+    """Make a capture of a raw that has come completely, and have a worker look at it.
+
+    Returns:
+        The capture, and whether it is a new one.
+
+    Raises:
+        StorageUnavailableError: It cannot be kept.
+        AuthenticationError: The tenant was deleted meanwhile.
+    """
+    blob = upload.writer.commit()
+    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
+    capture, job = services.captures.create(tenant, kept)
+    services.metrics.upload_bytes.observe(blob.bytes)
+    check_not_deleted(tenant, services)
+    if job:
+        services.queue.publish_soon(job)
+    return capture, job is not None
 
 
 def check_not_deleted(tenant: str, services: Services) -> None:

@@ -2,7 +2,7 @@
 
 In the flow: **upload** → blob → job. `obtain_upload` is the one place that knows where a raw may come from.
 
-Source: RFC 7578 (multipart/form-data), parsed by python-multipart; RFC 6266 (Content-Disposition).
+Source: RFC 6266 (Content-Disposition).
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
-from python_multipart.exceptions import FormParserError
-from python_multipart.multipart import MultipartParser, parse_options_header
+from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
+from service.api.forms import FORM_OVERHEAD_BYTES, FileForm
 from service.errors import InvalidRequestError, UploadTimeoutError
 from service.resumable import CompleteUpload
 from training.errors import RawTooLargeError
@@ -36,10 +36,7 @@ if TYPE_CHECKING:
 
 WRITE_BYTES = 1024 * 1024
 """So much is gathered before a thread writes it: a hop to a thread for each network packet would cost more."""
-FORM_OVERHEAD_BYTES = 64 * 1024
-"""What a form may add to its file: boundaries and part headers."""
 DEFAULT_NAME = "capture.dng"
-FILE_FIELD = b"file"
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY = {
@@ -254,91 +251,6 @@ class RawBody:
     def feed(self, data: bytes) -> bytes:
         """The file's bytes in the next piece: all."""
         return data
-
-
-class FileForm:
-    """A form (multipart/form-data) with one field, `file`."""
-
-    def __init__(self, boundary: bytes) -> None:
-        self._found = bytearray()
-        self._overhead = 0
-        self._header = (bytearray(), bytearray())
-        self._disposition: bytes = b""
-        self._names: list[bytes] = []
-        self._complete = False
-        try:
-            self._parser = MultipartParser(
-                boundary,
-                {
-                    "on_part_begin": self._begin_part,
-                    "on_header_begin": self._begin_header,
-                    "on_header_field": lambda data, start, end: self._header[0].extend(data[start:end]),
-                    "on_header_value": lambda data, start, end: self._header[1].extend(data[start:end]),
-                    "on_header_end": self._end_header,
-                    "on_headers_finished": self._end_headers,
-                    "on_part_data": lambda data, start, end: self._found.extend(data[start:end]),
-                    "on_end": self._end,
-                },
-            )
-        except FormParserError as error:
-            raise InvalidRequestError("the form's boundary makes no sense", detail=str(error)) from error
-        if not boundary:
-            raise InvalidRequestError("the form's Content-Type names no boundary")
-
-    def feed(self, data: bytes) -> bytes:
-        """The file's bytes in the next piece of the body.
-
-        Raises:
-            InvalidRequestError: This is no form, or one with other fields than one `file`.
-        """
-        try:
-            self._parser.write(data)
-        except FormParserError as error:
-            raise InvalidRequestError("the form cannot be read", detail=str(error)) from error
-        found = bytes(self._found)
-        self._found.clear()
-        self._overhead += len(data) - len(found)
-        if self._overhead > FORM_OVERHEAD_BYTES:
-            raise InvalidRequestError("the form has much more in it than a file")
-        return found
-
-    def finish(self) -> bytes:
-        """The file's name as the form gives it.
-
-        Raises:
-            InvalidRequestError: The form is cut off, or has no file.
-        """
-        if not self._complete:
-            raise InvalidRequestError("the form is cut off")
-        if not self._names:
-            raise InvalidRequestError("the form has no field `file`")
-        return self._names[0]
-
-    def _begin_part(self) -> None:
-        self._disposition = b""
-
-    def _begin_header(self) -> None:
-        self._header = (bytearray(), bytearray())
-
-    def _end_header(self) -> None:
-        name, value = self._header
-        if name.lower() == b"content-disposition":
-            self._disposition = bytes(value)
-
-    def _end_headers(self) -> None:
-        _, options = parse_options_header(self._disposition)
-        field = options.get(b"name", b"")
-        if field != FILE_FIELD:
-            raise InvalidRequestError(
-                f"the form has a field {field.decode('utf-8', 'replace')[:40]!r}; "
-                "send one field `file`, and options in the address's query"
-            )
-        if self._names:
-            raise InvalidRequestError("the form has more than one file; send one at a time")
-        self._names.append(options.get(b"filename", b""))
-
-    def _end(self) -> None:
-        self._complete = True
 
 
 def safe_name(given: bytes | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -97,6 +98,51 @@ def test_a_cancelled_training_stops_between_two_steps(service: RunningService, c
     assert service.wait_for_state(follower, "succeeded", "failed")["state"] == "succeeded"
     assert versions(service, "unwanted") == []
     assert not (service.data_dir / "runs" / job_id).exists(), "whoever trains next cleans up"
+
+
+def test_captures_may_come_with_the_request(service: RunningService, tmp_path: Path) -> None:
+    paths = [make_dng(tmp_path / f"{seed}.dng", sample_mosaic(512, 768, seed=seed)) for seed in (10, 11)]
+    files = [("file", (path.name, path.read_bytes())) for path in paths]
+    fields = {"name": "at-once", "base": "tiny", "steps": "5"}
+    answer = service.client.post("/jobs/finetune", data=fields, files=files, headers={"Idempotency-Key": "form-1"})
+    assert answer.status_code == 202, answer.text
+    shown = answer.json()
+    assert (len(shown["parameters"]["captures"]), shown["parameters"]["steps"]) == (2, 5)
+    again = service.client.post("/jobs/finetune", data=fields, files=files, headers={"Idempotency-Key": "form-1"})
+    assert again.json()["id"] == shown["id"]
+    job = service.wait_for_state(shown["id"], "succeeded", "failed")
+    assert (job["state"], job["model"]) == ("succeeded", "at-once@1"), job["error"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "content", "status", "code", "said"),
+    [
+        ({"name": "a"}, b"a letter", 422, "unreadable_raw", "bad.dng"),
+        ({"name": "Not A Name"}, None, 422, "invalid_request", "name"),
+        ({"name": ["a", "b"]}, None, 422, "invalid_request", "more than once"),
+        ({"name": "a", "stepss": "3"}, None, 422, "invalid_request", "stepss"),
+        ({"name": "tiny"}, None, 409, "conflict", "tiny"),
+        ({"name": "a", "captures": "0" * 32}, None, 404, "not_found", "capture"),
+        ({"name": "a", "description": "x" * 70_000}, None, 422, "invalid_request", "much more"),
+    ],
+)
+def test_of_a_form_that_makes_no_sense_nothing_is_kept(  # noqa: PLR0917
+    service: RunningService, tmp_path: Path, fields: dict[str, Any], content: bytes | None, status: int, code: str,
+    said: str,
+) -> None:  # fmt: skip
+    data = content or make_dng(tmp_path / "x.dng", sample_mosaic(64, 64, seed=len(str(fields)))).read_bytes()
+    answer = service.client.post("/jobs/finetune", data=fields, files=[("file", ("bad.dng", data))])
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert said in answer.json()["detail"]
+    if code != "not_found":  # there the files were good, and are captures now
+        wait_until(lambda: hashlib.sha256(data).hexdigest() not in service.blobs())
+        wait_until(lambda: not list((service.data_dir / "blobs" / "unfinished").glob("*")))
+
+
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"\xff", b'{"name": NaN}', b"[" * 100_000])
+def test_a_body_that_is_no_json_is_refused(service: RunningService, body: bytes) -> None:
+    answer = service.client.post("/jobs/finetune", content=body, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
 def test_a_picture_need_not_wait_for_a_training(service: RunningService, captures: list[str], raw: Path) -> None:

@@ -11,7 +11,7 @@ from service.api.checks import check_raw
 from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.results import answer_with_file
-from service.api.submission import check_not_deleted
+from service.api.submission import keep_capture
 from service.api.uploads import FILE_BODY, obtain_upload
 from service.captures import Capture
 from service.errors import NotFoundError
@@ -20,7 +20,6 @@ from service.schemas import (
     CaptureDeletedSchema,
     CaptureListSchema,
     CaptureSchema,
-    FileSchema,
     FinetuneParameters,
     UploadId,
 )
@@ -67,14 +66,7 @@ async def _keep(request: Request, tenant: str, services: Services, upload_id: st
     await run_in_threadpool(services.admission.check_job, tenant, QUEUE_BY_KIND["describe"])
     async with obtain_upload(request, tenant, services, upload_id) as upload:
         await run_in_threadpool(check_raw, upload.writer.path, force=False)
-        blob = await run_in_threadpool(upload.writer.commit)
-        kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
-        capture, job = await run_in_threadpool(services.captures.create, tenant, kept)
-    services.metrics.upload_bytes.observe(blob.bytes)
-    await run_in_threadpool(check_not_deleted, tenant, services)
-    if job:
-        await run_in_threadpool(services.queue.publish_soon, job)
-    return capture, job is not None
+        return await run_in_threadpool(keep_capture, upload, tenant, services)
 
 
 @router.get("", responses=declare_problems(401, 422, 503))

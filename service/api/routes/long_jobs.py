@@ -3,13 +3,18 @@
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+from pydantic_core import from_json
+from starlette.concurrency import run_in_threadpool
 
+from service.api.capture_forms import MAX_FILES, CaptureForm, is_form, receive_form
 from service.api.checks import check_model
 from service.api.dependencies import Caller, CallerDependency
-from service.api.errors import declare_problems
+from service.api.errors import declare_problems, invalid_request
 from service.api.results import show_accepted
-from service.api.submission import IdempotencyHeader, accept, check_webhook
+from service.api.submission import IdempotencyHeader, accept, check_webhook, keep_capture
+from service.api.uploads import chunks
 from service.errors import InvalidRequestError
 from service.job_records import QUEUE_BY_KIND, Job, new_job_id
 from service.models import check_new_model_name
@@ -17,26 +22,104 @@ from service.schemas import MINI_DATASET, FileSchema, FinetuneRequest, JobSchema
 
 ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "Accepted; the job goes on", "model": JobSchema}}
 
+MAX_JSON_BYTES = 64 * 1024
+_SCHEMA = FinetuneRequest.model_json_schema()
+_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": MAX_FILES}
+FINETUNE_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": _SCHEMA},
+        "multipart/form-data": {
+            "schema": {**_SCHEMA, "required": ["name"], "properties": {**_SCHEMA["properties"], "file": _FILES}},
+            "encoding": {"file": {"contentType": "image/x-adobe-dng"}},
+        },
+    },
+}
+
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
 
-@router.post("/finetune", status_code=202, responses={**ACCEPTED, **declare_problems(401, 404, 409, 422, 429, 503)})
-def finetune(body: FinetuneRequest, caller: CallerDependency, idempotency_key: IdempotencyHeader = None) -> Response:
+@router.post(
+    "/finetune",
+    status_code=202,
+    openapi_extra={"requestBody": FINETUNE_BODY},
+    responses={**ACCEPTED, **declare_problems(401, 404, 408, 409, 413, 415, 422, 429, 503)},
+)
+async def finetune(request: Request, caller: CallerDependency, idempotency_key: IdempotencyHeader = None) -> Response:
     """Adapt a model to a camera from noisy captures alone.
 
-    Part of every capture is held out; afterwards base and candidate are judged on it without clean references. The new
-    model is published either way, and becomes the default only if it is better.
+    The captures are named by their ids; or they come along, as fields `file` of a form whose other fields are those of
+    the JSON body. Part of every capture is held out; afterwards base and candidate are judged on it without clean
+    references. The new model is published either way, and becomes the default only if it is better.
     """
-    caller.services.admission.check_job(caller.tenant, QUEUE_BY_KIND["finetune"])
-    caller.services.admission.check_storage(caller.tenant)
+    await run_in_threadpool(caller.services.admission.check_job, caller.tenant, QUEUE_BY_KIND["finetune"])
+    await run_in_threadpool(caller.services.admission.check_storage, caller.tenant)
+    if not is_form(request):
+        body = _parse(await _read_json(request, caller))
+        return await run_in_threadpool(_begin_finetune, body, caller, idempotency_key)
+    async with receive_form(request, caller.tenant, caller.services) as form:
+        return await run_in_threadpool(_begin_with_files, form, caller, idempotency_key)
+
+
+async def _read_json(request: Request, caller: Caller) -> Any:
+    """A small body.
+
+    Raises:
+        InvalidRequestError: It is no JSON, or much too long.
+    """
+    text = bytearray()
+    async for data in chunks(request, caller.services.settings):
+        text += data
+        if len(text) > MAX_JSON_BYTES:
+            raise InvalidRequestError(f"the body is longer than {MAX_JSON_BYTES} bytes")
+    try:
+        return from_json(bytes(text))
+    except ValueError as error:
+        raise InvalidRequestError(f"body: it is no JSON: {error}") from error
+
+
+def _parse(wishes: Any) -> FinetuneRequest:
+    try:
+        return FinetuneRequest.model_validate(wishes)
+    except ValidationError as error:
+        raise invalid_request(error.errors(), "body") from error
+
+
+def _begin_with_files(form: CaptureForm, caller: Caller, idempotency_key: str | None) -> Response:
+    """Look at the wishes with stand-ins for the files first: nothing is kept of a request that makes no sense."""
+    named = form.fields.pop("captures", [])
+    repeated = [name for name, values in form.fields.items() if len(values) > 1]
+    if repeated:
+        raise InvalidRequestError(f"body.{repeated[0]}: it comes more than once")
+    wishes: dict[str, Any] = {name: values[0] for name, values in form.fields.items()}
+    stand_ins = [f"{index:032x}" for index, _ in enumerate(form.uploads)]
+    body = _parse({**wishes, "captures": [*named, *stand_ins]})
+    _check(body, caller)
+    kept = [keep_capture(upload, caller.tenant, caller.services)[0].id for upload in form.uploads]
+    captures = tuple(dict.fromkeys([*named, *kept]))  # the same file twice is one capture
+    return _begin_finetune(body.model_copy(update={"captures": captures}), caller, idempotency_key)
+
+
+def _check(body: FinetuneRequest, caller: Caller) -> str | None:
+    """Refuse names that cannot be meant; gives the webhook's address in its canonical spelling.
+
+    Raises:
+        ConflictError: The name belongs to a model of the operator's.
+        InvalidRequestError: There is no such base, or the webhook's address cannot be called.
+    """
     check_new_model_name(caller.services.settings, body.name)
     check_model(body.base, "body.base", caller.tenant, caller.services)
+    return check_webhook(body.webhook, "body.webhook", caller.services.settings)
+
+
+def _begin_finetune(body: FinetuneRequest, caller: Caller, idempotency_key: str | None) -> Response:
+    webhook = _check(body, caller)
     job = Job(
         id=new_job_id(),
         tenant=caller.tenant,
         kind="finetune",
         batch=body.batch,
-        webhook=check_webhook(body.webhook, "body.webhook", caller.services.settings),
+        webhook=webhook,
         parameters=body.parameters,
         inputs=_captures(body, caller),
     )
