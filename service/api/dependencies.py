@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple, cast
 
 from fastapi import Depends, Request
 from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from starlette.concurrency import run_in_threadpool
 
 from service.admission import Admission
 from service.captures import CaptureStore
@@ -72,17 +73,19 @@ def make_services(settings: Settings) -> Services:
     )
 
 
-def get_services(request: Request) -> Services:
+async def get_services(request: Request) -> Services:
     """Those of the application that answers this request."""
     return cast("Services", request.app.state.services)
 
 
+# These are coroutines though they seldom wait: others would each be handed to a thread and back, which takes long while
+# uploads keep this process busy.
 ServicesDependency = Annotated[Services, Depends(get_services)]
 
 _bearer = HTTPBearer(auto_error=False, scheme_name="API key", description="A key made by `photosite keys create`")
 
 
-def get_tenant(
+async def get_tenant(
     services: ServicesDependency, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 ) -> str:
     """Who is asking, by the key in `Authorization: Bearer KEY`.
@@ -91,7 +94,7 @@ def get_tenant(
         AuthenticationError: There is no key where one is needed, or it is not known.
     """
     if credentials is not None:
-        return services.tenants.authenticate(credentials.credentials)
+        return await run_in_threadpool(services.tenants.authenticate, credentials.credentials)
     if services.settings.require_keys:
         raise AuthenticationError("an API key is needed: send it as `Authorization: Bearer KEY`")
     return LOCAL_TENANT
@@ -107,7 +110,7 @@ class Caller(NamedTuple):
     services: Services
 
 
-def get_caller(tenant: TenantDependency, services: ServicesDependency) -> Caller:
+async def get_caller(tenant: TenantDependency, services: ServicesDependency) -> Caller:
     """Both in one, for routes with much else to ask for."""
     return Caller(tenant, services)
 
