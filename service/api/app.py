@@ -18,6 +18,7 @@ from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 import training
+from service.api.courtesy import CourtesyMiddleware
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
 from service.api.middleware import (
@@ -75,6 +76,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             Middleware(MetricsMiddleware, metrics=services.metrics),
             Middleware(SecurityHeadersMiddleware),
             Middleware(LoadMiddleware, at_most=settings.max_concurrent_requests),
+            Middleware(CourtesyMiddleware, courtesy=services.courtesy),
             Middleware(TusMiddleware),
             Middleware(ProblemMiddleware),
         ],

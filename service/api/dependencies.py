@@ -11,6 +11,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from service.admission import Admission
+from service.api.courtesy import Courtesy
 from service.captures import CaptureStore
 from service.erasure import Estate
 from service.errors import AuthenticationError
@@ -40,6 +41,7 @@ class Services:
     uploads: ResumableUploads
     queue: JobQueue
     metrics: ApiMetrics
+    courtesy: Courtesy
 
     @property
     def estate(self) -> Estate:
@@ -70,6 +72,7 @@ def make_services(settings: Settings) -> Services:
         uploads=ResumableUploads(settings.uploads_dir, jobs, settings.upload_expiry_s),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
+        courtesy=Courtesy(),
     )
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from starlette.requests import Request
 
+    from service.api.courtesy import Courtesy
     from service.api.dependencies import Services
     from service.resumable import OpenUpload
     from service.settings import Settings
@@ -171,12 +172,13 @@ async def _copy(request: Request, writer: BlobWriter, settings: Settings, body: 
 
 
 async def chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
-    """The body's pieces; uvicorn itself would wait for the next one for ever.
+    """The body's pieces, asked for one by one; uvicorn itself would wait for the next one for ever.
 
     Raises:
         UploadTimeoutError: Nothing came for too long, or too little.
     """
     pace = Pace(settings.min_upload_bytes_per_s, settings.upload_idle_timeout_s)
+    courtesy: Courtesy = request.app.state.services.courtesy
     stream = request.stream()
     while True:
         started = time.monotonic()
@@ -189,6 +191,7 @@ async def chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:
             return
         pace.count(len(data), time.monotonic() - started)
         yield data
+        await courtesy.step_aside()
 
 
 class Pace:

@@ -1,7 +1,8 @@
 """What one user's work costs another's: `make bench-service`. Read the ratios; the seconds are one machine's.
 
 1. Denoising a picture of two megapixels over HTTP while a fine-tuning trains, against the same without it, in turns.
-2. Asking for a job's state while four uploads of 50 MB run, against the same without them, in turns.
+2. Asking for a job's state while four uploads of 50 MB run, against the same without them, in turns: uploads as a line
+   of a gigabit carries them, and as fast as this machine can, which then also has to make what it sends.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ USUAL = {
     "PHOTOSITE_DEVICE": "auto",
 }
 """The settings of service, not those that let tests see things within seconds."""
-UPLOADS, UPLOAD_BYTES = 4, 50_000_000
+UPLOADS, UPLOAD_BYTES, PIECE_BYTES = 4, 50_000_000, 65536
+LINES = {"over one gigabit": 1e9 / 8, "as fast as this machine can": float("inf")}
+"""Bytes per second of all uploads together."""
 
 
 def scene(seed: int) -> NDArray[np.float32]:
@@ -112,17 +115,28 @@ def status_seconds(address: str, job_id: str, count: int) -> list[float]:
     return found
 
 
-def upload_for_ever(address: str, body: bytes) -> None:
+def upload_for_ever(address: str, body: bytes, bytes_per_s: float) -> None:
     """A client that uploads without end; what it sends is read to its end, and then refused."""
     with httpx.Client(base_url=address, timeout=120, trust_env=False) as client:
         while True:
-            client.post("/denoise", content=body)
+            client.post("/denoise", content=pieces(body, bytes_per_s))
+
+
+def pieces(body: bytes, bytes_per_s: float) -> Iterator[bytes]:
+    """A body at the pace of a line."""
+    started = time.monotonic()
+    for at in range(0, len(body), PIECE_BYTES):
+        time.sleep(max(0.0, started + at / bytes_per_s - time.monotonic()))
+        yield body[at : at + PIECE_BYTES]
 
 
 @contextmanager
-def uploading(address: str, body: bytes) -> Iterator[None]:
+def uploading(address: str, body: bytes, bytes_per_s: float) -> Iterator[None]:
     """Four such clients, each a process: threads would take turns with whoever measures."""
-    processes = [multiprocessing.Process(target=upload_for_ever, args=(address, body)) for _ in range(UPLOADS)]
+    processes = [
+        multiprocessing.Process(target=upload_for_ever, args=(address, body, bytes_per_s / UPLOADS))
+        for _ in range(UPLOADS)
+    ]
     for process in processes:
         process.start()
     time.sleep(2)
@@ -141,12 +155,14 @@ def compare_status(folder: Path, rounds: int, count: int) -> None:
         answer = service.client.post("/denoise", content=path.read_bytes())
         job_id = answer.headers["x-photosite-job"]
         body = os.urandom(UPLOAD_BYTES)
-        alone, beside = [], []
-        for _ in range(rounds):
-            alone.append(float(np.percentile(status_seconds(service.address, job_id, count), 99)))
-            with uploading(service.address, body):
-                beside.append(float(np.percentile(status_seconds(service.address, job_id, count), 99)))
-    print_ratio("p99 of GET /jobs/ID", f"{UPLOADS} uploads of {UPLOAD_BYTES / 1e6:.0f} MB run", alone, beside)
+        for line, bytes_per_s in LINES.items():
+            alone, beside = [], []
+            for _ in range(rounds):
+                alone.append(float(np.percentile(status_seconds(service.address, job_id, count), 99)))
+                with uploading(service.address, body, bytes_per_s):
+                    beside.append(float(np.percentile(status_seconds(service.address, job_id, count), 99)))
+            uploads = f"{UPLOADS} uploads of {UPLOAD_BYTES / 1e6:.0f} MB run {line}"
+            print_ratio("p99 of GET /jobs/ID", uploads, alone, beside)
 
 
 def print_ratio(what: str, beside_what: str, alone: list[float], beside: list[float]) -> None:

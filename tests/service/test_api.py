@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
+from idle_app import IDLE_APP
 from pydantic import SecretStr
 
 from service.api.app import create_app
@@ -302,7 +303,7 @@ def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:
         return messages.pop() if messages else await asyncio.Event().wait()
 
     async def upload() -> None:
-        request = Request({"type": "http", "headers": [], "method": "POST"}, receive)
+        request = Request({"type": "http", "app": IDLE_APP, "headers": [], "method": "POST"}, receive)
         async with receive_upload(request, "local", blobs, settings):
             pytest.fail("an upload that never ended was taken")
 

@@ -8,6 +8,7 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from idle_app import IDLE_APP
 from starlette.requests import ClientDisconnect, Request
 
 from service.api.routes.tus import Checksum, _append
@@ -50,7 +51,7 @@ def send(upload: OpenUpload, *messages: dict[str, Any], checksum: Checksum | Non
     async def receive() -> Any:
         return left.pop(0) if left else await asyncio.Event().wait()
 
-    request = Request({"type": "http", "headers": [], "method": "PATCH"}, receive)
+    request = Request({"type": "http", "app": IDLE_APP, "headers": [], "method": "PATCH"}, receive)
     asyncio.run(_append(request, upload, checksum, Settings(upload_idle_timeout_s=span_s)))
 
 
@@ -99,7 +100,7 @@ def test_a_dripping_piece_is_given_up_and_keeps_what_has_come(uploads: Resumable
         return piece(b"x")
 
     with open_upload(uploads) as upload:
-        request = Request({"type": "http", "headers": [], "method": "PATCH"}, drip)
+        request = Request({"type": "http", "app": IDLE_APP, "headers": [], "method": "PATCH"}, drip)
         settings = Settings(upload_idle_timeout_s=0.2, min_upload_bytes_per_s=10_000)
         with pytest.raises(UploadTimeoutError, match="too slow"):
             asyncio.run(_append(request, upload, None, settings))
