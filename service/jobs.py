@@ -333,8 +333,12 @@ class JobStore:
             lapsed = self._redis.zrange(RUNNING_KEY, "-inf", self.now(), byscore=True)
         return self._change_all(lapsed, decide)
 
-    def renew_messages(self, queue: str) -> list[Job]:
-        """Take a queue's waiting jobs whose last message is old enough to count as lost.
+    def renew_messages(self, queue: str, at_most: int) -> list[Job]:
+        """Take a queue's waiting jobs whose last message is old enough to count as lost, the oldest first.
+
+        Args:
+            queue: Which queue.
+            at_most: How many.
 
         Returns:
             Those for which a new message is due; no other process gets the same ones.
@@ -346,7 +350,7 @@ class JobStore:
 
         with redis_errors():
             latest = self.now() - self._settings.republish_after_s
-            old = self._redis.zrange(queued_key(queue), "-inf", latest, byscore=True)
+            old = self._redis.zrange(queued_key(queue), "-inf", latest, byscore=True, offset=0, num=at_most)
         return self._change_all(old, decide)
 
     def forget_old(self, at_most: int = 100) -> list[Job]:

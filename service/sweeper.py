@@ -35,9 +35,11 @@ def resend_jobs(jobs: JobStore, queue: JobQueue) -> list[Job]:
     """
     again = jobs.requeue_lapsed()
     for name in TASK_NAMES:
-        # Fewer messages than waiting jobs: some were lost. Otherwise old ones merely wait for their turn.
-        if queue.count_messages(name) < jobs.count_queued(name) - sum(job.queue == name for job in again):
-            again += jobs.renew_messages(name)
+        # Fewer messages than waiting jobs: so many were lost, or lie with workers that have not begun yet. Otherwise
+        # old ones merely wait for their turn.
+        missing = jobs.count_queued(name) - sum(job.queue == name for job in again) - queue.count_messages(name)
+        if missing > 0:
+            again += jobs.renew_messages(name, missing)
     for job in again:
         logger.warning("job %s: sent again after %d attempts", job.id, job.attempt)
         queue.publish_soon(job)

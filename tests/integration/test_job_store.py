@@ -220,6 +220,17 @@ def test_a_lost_message_is_sent_again_once(jobs: JobStore, queue: JobQueue) -> N
     assert queue.count_messages("denoise") == 1
 
 
+def test_no_more_messages_are_sent_again_than_were_lost(jobs: JobStore, queue: JobQueue) -> None:
+    """A worker holds one message for the job that it begins next: the others' messages wait, and are not lost."""
+    waiting = [make_job(jobs) for _ in range(3)]
+    for job in waiting[1:]:
+        queue.publish(job)
+    time.sleep(0.15)
+    assert [again.id for again in resend_jobs(jobs, queue)] == [waiting[0].id]
+    time.sleep(0.15)
+    assert resend_jobs(jobs, queue) == []
+
+
 def test_a_dead_workers_job_is_sent_again(jobs: JobStore, queue: JobQueue) -> None:
     job = claim(jobs, make_job(jobs))
     time.sleep(LEASE_S * 1.5)
