@@ -142,6 +142,9 @@ def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:
     # billiard and prometheus_client read these when they are imported.
     os.environ["REMAP_SIGTERM"] = "SIGQUIT"  # SIGTERM gives running jobs time, then hands them back
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics_dir)
+    # OpenMP reads this when torch is loaded. Threads that wait for one another by spinning take the processor from the
+    # other worker's, which they wait for: beside it a training step took tens of times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     from celery.exceptions import SecurityWarning  # noqa: PLC0415
 
     from service.monitoring import serve_worker_metrics  # noqa: PLC0415
