@@ -5,6 +5,7 @@
     PhotositeError
     └─ ServiceError
        ├─ InvalidRequestError       a parameter, header or body makes no sense
+       ├─ BodyTooLargeError         a body that is no file is larger than any that makes sense
        ├─ AuthenticationError       no key, or none of ours
        ├─ PermissionDeniedError     the key is good, but not for this
        ├─ NotFoundError             there is no such thing, or it is another tenant's
@@ -71,6 +72,12 @@ class InvalidRequestError(ServiceError):
     """A parameter, a header or the body makes no sense."""
 
     code = "invalid_request"
+
+
+class BodyTooLargeError(ServiceError):
+    """A body that is no file is larger than any that makes sense."""
+
+    code = "body_too_large"
 
 
 class AuthenticationError(ServiceError):
@@ -239,6 +246,7 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     ModelError: 500,
     ConfigError: 500,
     InvalidRequestError: 422,
+    BodyTooLargeError: 413,
     AuthenticationError: 401,
     PermissionDeniedError: 403,
     JobNotFoundError: 404,

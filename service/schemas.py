@@ -49,7 +49,7 @@ def _check_noise(text: str) -> str:
     return text
 
 
-NoiseText = Annotated[str, Field(max_length=100), AfterValidator(_check_noise)]
+NoiseText = Annotated[str, Field(max_length=100, examples=["0.001,0.000002"]), AfterValidator(_check_noise)]
 """A noise model as `parse_noise` reads it."""
 
 
@@ -127,6 +127,12 @@ class FinetuneParameters(BaseModel):
 class FinetuneRequest(FinetuneParameters):
     """All that the body of POST /jobs/finetune says."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"captures": ["c3ab8ff13720e8ad9047dd39466b3c89"], "name": "studio-camera", "minutes": 10}]
+        }
+    )
+
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
     webhook: str | None = None
@@ -156,6 +162,8 @@ class ValidateParameters(BaseModel):
 
 class ValidateRequest(ValidateParameters):
     """All that the body of POST /jobs/validate says."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"dataset": MINI_DATASET}]})
 
     batch: BatchName | None = None
     """Name of the batch that the job belongs to."""
@@ -188,6 +196,8 @@ class ErrorSchema(BaseModel):
 
 class JobSchema(BaseModel):
     """A job as its owner sees it."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
     id: str
     kind: JobKind = "denoise"
@@ -355,6 +365,22 @@ class ModelListSchema(BaseModel):
 
 class ProblemSchema(BaseModel):
     """An error, as RFC 9457 "Problem Details for HTTP APIs" has it."""
+
+    model_config = ConfigDict(
+        use_attribute_docstrings=True,
+        json_schema_serialization_defaults_required=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "type": "about:blank",
+                    "title": "Unprocessable Entity",
+                    "status": 422,
+                    "detail": "the file is cut off",
+                    "code": "unreadable_raw",
+                }
+            ]
+        },
+    )
 
     type: str = "about:blank"
     title: str

@@ -11,13 +11,14 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.staticfiles import StaticFiles
 
 import training
+from service.api.checks import check_parameters
 from service.api.courtesy import CourtesyMiddleware
 from service.api.dependencies import Services, make_services
 from service.api.errors import add_error_handlers
@@ -28,6 +29,7 @@ from service.api.middleware import (
     SecurityHeadersMiddleware,
     TusMiddleware,
 )
+from service.api.openapi import Api
 from service.api.routes import (
     archives,
     batches,
@@ -66,11 +68,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or load_settings()
     services = make_services(settings)
-    app = FastAPI(
+    app = Api(
+        needs_keys=settings.require_keys,
         title="Photosite",
         summary="Denoises camera raw files before demosaicing: a raw goes in, the same raw comes out, the noise gone.",
         version=training.__version__,
-        redoc_url=None,
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        dependencies=[Depends(check_parameters)],
         lifespan=_lifespan,
         middleware=[
             Middleware(MetricsMiddleware, metrics=services.metrics),

@@ -3,12 +3,30 @@
 In the flow: receive → **check** → keep → record → publish.
 """
 
+from collections import Counter
 from pathlib import Path
+
+from fastapi import Request
 
 from service.api.dependencies import Services
 from service.errors import InvalidRequestError
 from training.errors import AlreadyDenoisedError, ModelError
 from training.raw.dng import read_metadata
+
+REPEATABLE = frozenset({"state", "kind", "id"})
+"""Query parameters that are lists."""
+
+
+def check_parameters(request: Request) -> None:
+    """Refuse a query that says one thing twice: FastAPI would take the last, a proxy before it perhaps the first.
+
+    Raises:
+        InvalidRequestError: It does.
+    """
+    times = Counter(name for name, _ in request.query_params.multi_items())
+    for name, count in times.items():
+        if count > 1 and name not in REPEATABLE:
+            raise InvalidRequestError(f"query.{name[:40]}: it comes {count} times")
 
 
 def check_model(name: str | None, where: str, tenant: str, services: Services) -> None:

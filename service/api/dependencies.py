@@ -85,7 +85,7 @@ async def get_services(request: Request) -> Services:
 # uploads keep this process busy.
 ServicesDependency = Annotated[Services, Depends(get_services)]
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="API key", description="A key made by `photosite keys create`")
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key made by `photosite keys create`")
 
 
 async def get_tenant(

@@ -14,6 +14,8 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import BaseRoute, Match, Mount
+from starlette.types import Scope
 
 from service.errors import AuthenticationError, InvalidRequestError, ServiceError, phrase_of, status_of, status_of_code
 from service.job_records import Job
@@ -22,11 +24,29 @@ from training.errors import PhotositeError
 
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 CLIENT_CLOSED_REQUEST = 499
+METHOD_NOT_ALLOWED = 405
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+
+
+def declare_headers(**described: str) -> dict[str, Any]:
+    """What a route's `responses` say about headers that an answer always has; Name_of_one="its meaning"."""
+    return {
+        name.replace("_", "-"): {"description": meaning, "required": True, "schema": {"type": "string"}}
+        for name, meaning in described.items()
+    }
+
+
 _CODES_BY_STATUS = {
     404: "not_found",
-    405: "method_not_allowed",
+    METHOD_NOT_ALLOWED: "method_not_allowed",
     413: "raw_too_large",
     416: "range_not_satisfiable",
+}
+_RETRY_AFTER = declare_headers(Retry_After="Seconds after which trying again makes sense")
+_PROBLEM_HEADERS = {
+    401: declare_headers(WWW_Authenticate="Bearer"),
+    429: _RETRY_AFTER,
+    503: _RETRY_AFTER,
 }
 
 logger = logging.getLogger(__name__)
@@ -58,9 +78,14 @@ def problem_of_failed(job: Job, headers: Mapping[str, str]) -> JSONResponse:
 
 
 def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """What a route's `responses` say about its error answers."""
-    content = {PROBLEM_MEDIA_TYPE: {"schema": ProblemSchema.model_json_schema()}}
-    return {status: {"description": phrase_of(status), "content": content} for status in (*statuses, 500)}
+    """What a route's `responses` say about its error answers; `Api` adds the schema to the description."""
+    return {status: _declare_problem(status) for status in (*statuses, 500)}
+
+
+def _declare_problem(status: int) -> dict[str, Any]:
+    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemSchema.__name__}"}}}
+    declared = {"description": phrase_of(status), "content": content}
+    return {**declared, "headers": _PROBLEM_HEADERS[status]} if status in _PROBLEM_HEADERS else declared
 
 
 async def _answer_photosite_error(_request: Request, error: Exception) -> Response:
@@ -98,7 +123,26 @@ def problem_of_status(status: int, detail: str, headers: Mapping[str, str] | Non
 
 async def _answer_http_error(request: Request, error: Exception) -> Response:
     known = cast("HTTPException", error)
-    return problem_of_status(known.status_code, f"{request.method} {request.url.path}: {known.detail}", known.headers)
+    headers = known.headers
+    if known.status_code == METHOD_NOT_ALLOWED:
+        headers = {"Allow": _allowed_methods(request)}
+    return problem_of_status(known.status_code, f"{request.method} {request.url.path}: {known.detail}", headers)
+
+
+def _allowed_methods(request: Request) -> str:
+    """What `Allow` says of an address; the router only knows the methods of the first of its routes."""
+    routes = cast("Sequence[BaseRoute]", request.app.routes)
+    scope = {
+        **request.scope,
+        "root_path": request.scope.get("app_root_path", request.scope.get("root_path", "")),
+    }  # a mount has put itself there
+    files = any(isinstance(route, Mount) and route.matches(scope)[0] != Match.NONE for route in routes)
+    methods = ("GET", "HEAD") if files else METHODS
+    return ", ".join(method for method in methods if _matches(routes, {**scope, "method": method}))
+
+
+def _matches(routes: Sequence[BaseRoute], scope: Scope) -> bool:
+    return any(route.matches(scope)[0] == Match.FULL for route in routes)
 
 
 async def _answer_disconnect(_request: Request, _error: Exception) -> Response:

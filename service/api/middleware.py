@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
-from service.api.errors import PROBLEM_MEDIA_TYPE, problem_of, problem_of_status
+from service.api.errors import METHODS, PROBLEM_MEDIA_TYPE, problem_of, problem_of_status
 from service.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ TUS_VERSION = "1.0.0"
 _ALWAYS_SERVED = ("/health/", "/metrics")
 _KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})
 _ERRORS = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
-_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 
 
 class SecurityHeadersMiddleware:
@@ -162,7 +161,7 @@ class MetricsMiddleware:
             try:
                 await self._app(scope, receive, send_and_note)
             finally:
-                route = getattr(scope.get("route"), "path", "unknown")
-                method = scope["method"] if scope["method"] in _METHODS else "unknown"
+                route = getattr(scope.get("route"), "path_format", "unknown")
+                method = scope["method"] if scope["method"] in METHODS else "unknown"
                 self._metrics.requests.labels(route, method, str(code)).inc()
                 self._metrics.duration.labels(route, method).observe(time.monotonic() - started)

@@ -4,22 +4,24 @@ In the flow: job → **answer** → client.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 from fastapi import Request, Response
 from fastapi.responses import FileResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 
 from service.api.dependencies import Services
-from service.api.errors import problem_of_failed
+from service.api.errors import declare_headers, declare_problems, problem_of_failed
 from service.errors import JobConflictError, NotFoundError, ResultNotReadyError
 from service.job_records import Job
-from service.schemas import FileSchema
+from service.schemas import FileSchema, JobSchema
 from service.storage import BlobKey
 
 RETRY_AFTER_S = 1
 REPORT_POLICY = "sandbox; default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 """A report holds its style and its pictures itself, and runs nothing."""
 DNG_MEDIA_TYPE = "image/x-adobe-dng"
+OTHER_MEDIA_TYPE = "application/octet-stream"
 _MEDIA_TYPES = {
     ".dng": DNG_MEDIA_TYPE,
     ".json": "application/json",
@@ -27,6 +29,47 @@ _MEDIA_TYPES = {
     ".csv": "text/csv",
     ".webp": "image/webp",
 }
+
+BINARY = {"schema": {"type": "string", "format": "binary"}}
+ACCEPTED: dict[int | str, dict[str, Any]] = {
+    202: {
+        "description": "Accepted; the job goes on",
+        "model": JobSchema,
+        "headers": declare_headers(
+            Location="The job's address",
+            Retry_After="Seconds after which asking there makes sense",
+            X_Photosite_Job="The job's id",
+        ),
+    }
+}
+FILE_REQUEST = {
+    "parameters": [
+        {"name": name, "in": "header", "description": meaning, "schema": {"type": "string"}}
+        for name, meaning in (
+            ("If-None-Match", "ETags of what the client has already"),
+            ("Range", "The part that is wanted, `bytes=FIRST-LAST`"),
+            ("If-Range", "The ETag that the part must belong to; else the answer is the whole file"),
+        )
+    ]
+}
+"""What a request for a file may say, in OpenAPI's words; the answer is made of it in `answer_with_file`."""
+
+
+def declare_file(description: str, *media_types: str) -> dict[int | str, dict[str, Any]]:
+    """What a route's `responses` say about the answers of `answer_with_file`; no media types: all that there are."""
+    declared = media_types or (*_MEDIA_TYPES.values(), OTHER_MEDIA_TYPE)
+    content: dict[str, Any] = {name: {} if name == "application/json" else BINARY for name in declared}
+    headers = declare_headers(ETag="Digest of the file", Cache_Control="Who may keep it, and for how long")
+    return {
+        200: {"description": description, "content": content, "headers": headers},
+        206: {
+            "description": "A part of it",
+            "content": {**content, "multipart/byteranges": BINARY},
+            "headers": headers,
+        },
+        304: {"description": "The client has it already", "headers": headers},
+        **declare_problems(400, 401, 404, 416, 422, 503),
+    }
 
 
 async def read_job(job_id: str, tenant: str, services: Services) -> Job:
@@ -89,7 +132,7 @@ async def answer_with_file(
         return Response(status_code=304, headers=headers)
     path = await run_in_threadpool(services.blobs.local_path, BlobKey(tenant, file.sha256))
     suffix = file.name[file.name.rfind(".") :].lower()
-    media_type = _MEDIA_TYPES.get(suffix, "application/octet-stream")
+    media_type = _MEDIA_TYPES.get(suffix, OTHER_MEDIA_TYPE)
     shown = "inline" if suffix in {".html", ".webp"} else "attachment"
     if suffix == ".html":
         headers["Content-Security-Policy"] = REPORT_POLICY

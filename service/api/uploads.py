@@ -19,6 +19,7 @@ from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
 
 from service.api.forms import FORM_OVERHEAD_BYTES, FileForm
+from service.api.results import BINARY, DNG_MEDIA_TYPE, OTHER_MEDIA_TYPE
 from service.errors import InvalidRequestError, UploadTimeoutError
 from service.resumable import CompleteUpload
 from training.errors import RawTooLargeError
@@ -39,7 +40,6 @@ WRITE_BYTES = 1024 * 1024
 """So much is gathered before a thread writes it: a hop to a thread for each network packet would cost more."""
 DEFAULT_NAME = "capture.dng"
 
-BINARY = {"schema": {"type": "string", "format": "binary"}}
 FILE_BODY = {
     "required": False,  # an upload may stand for it
     "content": {
@@ -47,12 +47,12 @@ FILE_BODY = {
             "schema": {
                 "type": "object",
                 "required": ["file"],
-                "properties": {"file": {"type": "string", "format": "binary"}},
+                "properties": {"file": BINARY["schema"]},
             },
-            "encoding": {"file": {"contentType": "image/x-adobe-dng"}},
+            "encoding": {"file": {"contentType": f"{DNG_MEDIA_TYPE}, {OTHER_MEDIA_TYPE}"}},
         },
-        "image/x-adobe-dng": BINARY,
-        "application/octet-stream": BINARY,
+        DNG_MEDIA_TYPE: BINARY,
+        OTHER_MEDIA_TYPE: BINARY,
     },
 }
 """A request's body in OpenAPI's words: a form with a file, or the file itself."""
@@ -169,6 +169,11 @@ async def _copy(request: Request, writer: BlobWriter, settings: Settings, body: 
             await run_in_threadpool(writer.write, bytes(gathered))
             gathered.clear()
     await run_in_threadpool(writer.write, bytes(gathered))
+
+
+def media_type_of(request: Request) -> str:
+    """A body's type without its parameters, in small letters; empty where the request says none."""
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 async def chunks(request: Request, settings: Settings) -> AsyncIterator[bytes]:

@@ -97,7 +97,7 @@ def test_it_lives_without_a_redis_but_is_not_ready(app: FastAPI) -> None:
         ("GET", "/nowhere", 404, "not_found"),
         ("GET", "/web/nothing.js", 404, "not_found"),
         ("PUT", "/denoise", 405, "method_not_allowed"),
-        ("GET", "/jobs/not-an-id", 422, "invalid_request"),
+        ("GET", "/jobs/not-an-id", 404, "not_found"),
         ("GET", f"/jobs/{JOB_ID}", 503, "broker_unavailable"),
         ("DELETE", f"/jobs/{JOB_ID}", 503, "broker_unavailable"),
         ("GET", f"/jobs/{JOB_ID}/result", 503, "broker_unavailable"),

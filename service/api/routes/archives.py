@@ -2,6 +2,7 @@
 
 from functools import partial
 from typing import Annotated
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query
 from fastapi.responses import StreamingResponse
@@ -9,6 +10,7 @@ from fastapi.responses import StreamingResponse
 from service.api.archives import Entry, stream_zip, unique_names
 from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
+from service.api.results import BINARY
 from service.errors import InvalidRequestError, JobConflictError, NotFoundError
 from service.job_records import Job
 from service.schemas import BatchName, FileSchema
@@ -25,11 +27,11 @@ router = APIRouter(prefix="/jobs", tags=["jobs"])
     "/results.zip",
     response_class=StreamingResponse,
     responses={
-        200: {"description": "The results", "content": {ZIP_MEDIA_TYPE: {}}},
+        200: {"description": "The results", "content": {ZIP_MEDIA_TYPE: BINARY}},
         **declare_problems(401, 404, 409, 422, 503),
     },
 )
-def show_results(
+def zip_results(
     caller: CallerDependency,
     job_ids: Annotated[list[JobId] | None, Query(alias="id", max_length=MAX_JOBS, description="Jobs, in order")] = None,
     batch: Annotated[BatchName | None, Query(description="All jobs of this batch")] = None,
@@ -48,8 +50,13 @@ def show_results(
         Entry(name, file.bytes, partial(services.blobs.local_path, BlobKey(caller.tenant, file.sha256)))
         for name, file in zip(names, files, strict=True)
     ]
-    headers = {"Content-Disposition": f'attachment; filename="{batch or "results"}.zip"', "Cache-Control": "no-store"}
+    headers = {"Content-Disposition": _disposition(f"{batch or 'results'}.zip"), "Cache-Control": "no-store"}
     return StreamingResponse(stream_zip(entries), media_type=ZIP_MEDIA_TYPE, headers=headers)
+
+
+def _disposition(name: str) -> str:
+    """What the archive is to be called (RFC 6266, appendix D): a header holds no letters beyond Latin 1."""
+    return f'attachment; filename="{name}"' if name.isascii() else f"attachment; filename*=UTF-8''{quote(name)}"
 
 
 def _jobs_of_batch(tenant: str, batch: str, services: Services) -> list[Job]:

@@ -3,14 +3,15 @@
 from itertools import dropwhile, islice
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import FileResponse
 from starlette.concurrency import run_in_threadpool
 
 from service.api.checks import check_raw
 from service.api.dependencies import CallerDependency, Services
-from service.api.errors import declare_problems
-from service.api.results import answer_with_file
+from service.api.errors import declare_headers, declare_problems
+from service.api.identifiers import CaptureId
+from service.api.results import FILE_REQUEST, answer_with_file, declare_file
 from service.api.submission import keep_capture
 from service.api.uploads import FILE_BODY, obtain_upload
 from service.captures import Capture
@@ -26,8 +27,7 @@ from service.schemas import (
 from training.errors import ModelError, PhotositeError
 
 MAX_PAGE = 200
-
-CaptureId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+LOCATION = declare_headers(Location="The capture's address")
 
 router = APIRouter(prefix="/captures", tags=["captures"])
 
@@ -37,7 +37,8 @@ router = APIRouter(prefix="/captures", tags=["captures"])
     status_code=201,
     openapi_extra={"requestBody": FILE_BODY},
     responses={
-        200: {"description": "It was there already", "model": CaptureSchema},
+        200: {"description": "It was there already", "model": CaptureSchema, "headers": LOCATION},
+        201: {"description": "It is kept", "headers": LOCATION},
         **declare_problems(401, 404, 408, 409, 413, 415, 422, 423, 429, 503),
     },
 )
@@ -87,22 +88,19 @@ def list_captures(
     return CaptureListSchema(captures=shown, next_cursor=shown[-1].id if more else None)
 
 
-@router.get("/{capture_id}", responses=declare_problems(401, 404, 422, 503))
+@router.get("/{capture_id:id}", responses=declare_problems(401, 404, 422, 503))
 def show_capture(capture_id: CaptureId, caller: CallerDependency) -> CaptureSchema:
     """One capture."""
     return caller.services.captures.get(caller.tenant, capture_id).to_schema()
 
 
 @router.get(
-    "/{capture_id}/thumbnail",
+    "/{capture_id:id}/thumbnail",
     response_class=FileResponse,
-    responses={
-        200: {"description": "A small picture", "content": {"image/webp": {}}},
-        304: {"description": "The client has it already"},
-        **declare_problems(401, 404, 422, 503),
-    },
+    openapi_extra=FILE_REQUEST,
+    responses=declare_file("A small picture", "image/webp"),
 )
-async def show_thumbnail(capture_id: CaptureId, request: Request, caller: CallerDependency) -> Response:
+async def show_capture_thumbnail(capture_id: CaptureId, request: Request, caller: CallerDependency) -> Response:
     """A small picture of a capture, once a worker has made it."""
     capture = await run_in_threadpool(caller.services.captures.get, caller.tenant, capture_id)
     if capture.thumbnail is None:
@@ -110,7 +108,7 @@ async def show_thumbnail(capture_id: CaptureId, request: Request, caller: Caller
     return await answer_with_file(capture.thumbnail, caller.tenant, request, caller.services, {})
 
 
-@router.delete("/{capture_id}", responses=declare_problems(401, 404, 422, 503))
+@router.delete("/{capture_id:id}", responses=declare_problems(401, 404, 422, 503))
 def delete_capture(capture_id: CaptureId, caller: CallerDependency) -> CaptureDeletedSchema:
     """Delete a capture; jobs that learn from it go on, models that have learned from it stay."""
     capture = caller.services.captures.delete(caller.tenant, capture_id)

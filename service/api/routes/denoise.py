@@ -16,13 +16,13 @@ from service.api.checks import check_model, check_raw
 from service.api.dependencies import CallerDependency, Services
 from service.api.errors import declare_problems
 from service.api.preferences import Preference, PreferHeader, parse_prefer
-from service.api.results import answer_with_result, read_job, show_accepted
+from service.api.results import ACCEPTED, DNG_MEDIA_TYPE, answer_with_result, declare_file, read_job, show_accepted
 from service.api.submission import IdempotencyHeader, accept, check_webhook, find_accepted
-from service.api.uploads import BINARY, FILE_BODY, Upload, obtain_upload
+from service.api.uploads import FILE_BODY, Upload, obtain_upload
 from service.errors import BrokerUnavailableError, NotFoundError
 from service.job_records import Job, new_job_id
 from service.queue import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
-from service.schemas import DenoiseParameters, DenoiseQuery, FileSchema, JobSchema
+from service.schemas import DenoiseParameters, DenoiseQuery, FileSchema
 from training.errors import PhotositeError
 
 FIRST_POLL_S = 0.02
@@ -36,8 +36,8 @@ router = APIRouter(tags=["denoise"])
     response_class=FileResponse,
     openapi_extra={"requestBody": FILE_BODY},
     responses={
-        200: {"description": "The denoised DNG", "content": {"image/x-adobe-dng": BINARY}},
-        202: {"description": "Accepted; the job goes on", "model": JobSchema},
+        **declare_file("The denoised DNG", DNG_MEDIA_TYPE),
+        **ACCEPTED,
         **declare_problems(401, 404, 408, 409, 413, 415, 422, 423, 429, 503),
     },
 )

@@ -11,7 +11,8 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.dependencies import Services, ServicesDependency, TenantDependency
 from service.api.errors import declare_problems
-from service.api.results import DNG_MEDIA_TYPE, answer_with_result, read_job
+from service.api.identifiers import JobId
+from service.api.results import FILE_REQUEST, answer_with_result, declare_file, read_job
 from service.errors import BrokerUnavailableError
 from service.job_records import Job
 from service.schemas import BatchName, JobKind, JobListSchema, JobSchema, JobState
@@ -19,8 +20,8 @@ from service.schemas import BatchName, JobKind, JobListSchema, JobSchema, JobSta
 EVENT_POLL_S = 0.25
 EVENT_PING_S = 15
 MAX_PAGE = 200
-
-JobId = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
+FAILURES = (408, 409, 413, 415)
+"""Errors of jobs, which a request for their files answers with."""
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
 
@@ -45,13 +46,13 @@ async def list_jobs(
     return JobListSchema(jobs=[job.to_schema() for job in page.jobs], next_cursor=page.cursor)
 
 
-@router.get("/{job_id}", responses=declare_problems(401, 404, 422, 503))
+@router.get("/{job_id:id}", responses=declare_problems(401, 404, 422, 503))
 async def show_job(job_id: JobId, services: ServicesDependency, tenant: TenantDependency) -> JobSchema:
     """State and progress of a job."""
     return (await read_job(job_id, tenant, services)).to_schema()
 
 
-@router.delete("/{job_id}", responses=declare_problems(401, 404, 409, 422, 503))
+@router.delete("/{job_id:id}", responses=declare_problems(401, 404, 409, 422, 503))
 async def cancel_job(
     job_id: JobId,
     services: ServicesDependency,
@@ -68,40 +69,28 @@ async def cancel_job(
 
 
 @router.get(
-    "/{job_id}/result",
+    "/{job_id:id}/result",
     response_class=FileResponse,
+    openapi_extra=FILE_REQUEST,
     responses={
-        200: {
-            "description": "The denoised DNG, or the report of a job that makes one",
-            "content": {DNG_MEDIA_TYPE: {}},
-        },
-        206: {"description": "A part of it"},
-        304: {"description": "The client has it already"},
-        **declare_problems(401, 404, 408, 409, 413, 415, 416, 422, 503),
+        **declare_file("The denoised DNG, or the report of a job that makes one"),
+        **declare_problems(*FAILURES),
     },
 )
-async def show_result(
-    job_id: JobId,
-    request: Request,
-    services: ServicesDependency,
-    tenant: TenantDependency,
-    if_none_match: Annotated[str, Header()] = "",  # noqa: ARG001  (declared for the documentation; read below)
+async def show_job_result(
+    job_id: JobId, request: Request, services: ServicesDependency, tenant: TenantDependency
 ) -> Response:
     """What the job has made; 409 while it is not finished, the job's own error if it failed."""
     return await answer_with_result(await read_job(job_id, tenant, services), request, services)
 
 
 @router.get(
-    "/{job_id}/files/{name}",
+    "/{job_id:id}/files/{name}",
     response_class=FileResponse,
-    responses={
-        200: {"description": "One of the job's other files", "content": {"application/octet-stream": {}}},
-        206: {"description": "A part of it"},
-        304: {"description": "The client has it already"},
-        **declare_problems(401, 404, 408, 409, 413, 415, 416, 422, 503),
-    },
+    openapi_extra=FILE_REQUEST,
+    responses={**declare_file("One of the job's other files"), **declare_problems(*FAILURES)},
 )
-async def show_file(
+async def show_job_file(
     job_id: JobId,
     name: Annotated[str, Path(pattern=r"^[\w.-]{1,100}$")],
     request: Request,
@@ -113,7 +102,7 @@ async def show_file(
 
 
 @router.get(
-    "/{job_id}/events",
+    "/{job_id:id}/events",
     response_class=StreamingResponse,
     responses={
         200: {"description": "Server-sent events `job`", "content": {"text/event-stream": {}}},
@@ -121,7 +110,7 @@ async def show_file(
         **declare_problems(401, 404, 422, 503),
     },
 )
-async def stream_events(
+async def stream_job_events(
     job_id: JobId,
     services: ServicesDependency,
     tenant: TenantDependency,

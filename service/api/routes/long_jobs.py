@@ -1,42 +1,37 @@
 """`POST /jobs/finetune` and `POST /jobs/validate`: work of minutes and hours."""
 
 from pathlib import Path
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
-from pydantic_core import from_json
 from starlette.concurrency import run_in_threadpool
 
+from service.api.bodies import JsonRoute, read_json
 from service.api.capture_forms import MAX_FILES, CaptureForm, is_form, receive_form
 from service.api.checks import check_model
 from service.api.dependencies import Caller, CallerDependency
 from service.api.errors import declare_problems, invalid_request
-from service.api.results import show_accepted
+from service.api.results import ACCEPTED, BINARY, DNG_MEDIA_TYPE, OTHER_MEDIA_TYPE, show_accepted
 from service.api.submission import IdempotencyHeader, accept, check_webhook, keep_capture
-from service.api.uploads import chunks
 from service.errors import InvalidRequestError
 from service.job_records import QUEUE_BY_KIND, Job, new_job_id
 from service.models import check_new_model_name
-from service.schemas import MINI_DATASET, FileSchema, FinetuneRequest, JobSchema, ValidateRequest
+from service.schemas import MINI_DATASET, FileSchema, FinetuneRequest, ValidateRequest
 
-ACCEPTED: dict[int | str, dict[str, Any]] = {202: {"description": "Accepted; the job goes on", "model": JobSchema}}
-
-MAX_JSON_BYTES = 64 * 1024
 _SCHEMA = FinetuneRequest.model_json_schema()
-_FILES = {"type": "array", "items": {"type": "string", "format": "binary"}, "maxItems": MAX_FILES}
+_FILES = {"type": "array", "items": BINARY["schema"], "maxItems": MAX_FILES}
 FINETUNE_BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": _SCHEMA},
+        "application/json": {"schema": {"$ref": f"#/components/schemas/{FinetuneRequest.__name__}"}},
         "multipart/form-data": {
             "schema": {**_SCHEMA, "required": ["name"], "properties": {**_SCHEMA["properties"], "file": _FILES}},
-            "encoding": {"file": {"contentType": "image/x-adobe-dng"}},
+            "encoding": {"file": {"contentType": f"{DNG_MEDIA_TYPE}, {OTHER_MEDIA_TYPE}"}},
         },
     },
 }
 
-router = APIRouter(prefix="/jobs", tags=["jobs"])
+router = APIRouter(prefix="/jobs", tags=["jobs"], route_class=JsonRoute)
 
 
 @router.post(
@@ -55,27 +50,10 @@ async def finetune(request: Request, caller: CallerDependency, idempotency_key: 
     await run_in_threadpool(caller.services.admission.check_job, caller.tenant, QUEUE_BY_KIND["finetune"])
     await run_in_threadpool(caller.services.admission.check_storage, caller.tenant)
     if not is_form(request):
-        body = _parse(await _read_json(request, caller))
+        body = _parse(await read_json(request))
         return await run_in_threadpool(_begin_finetune, body, caller, idempotency_key)
     async with receive_form(request, caller.tenant, caller.services) as form:
         return await run_in_threadpool(_begin_with_files, form, caller, idempotency_key)
-
-
-async def _read_json(request: Request, caller: Caller) -> Any:
-    """A small body.
-
-    Raises:
-        InvalidRequestError: It is no JSON, or much too long.
-    """
-    text = bytearray()
-    async for data in chunks(request, caller.services.settings):
-        text += data
-        if len(text) > MAX_JSON_BYTES:
-            raise InvalidRequestError(f"the body is longer than {MAX_JSON_BYTES} bytes")
-    try:
-        return from_json(bytes(text))
-    except ValueError as error:
-        raise InvalidRequestError(f"body: it is no JSON: {error}") from error
 
 
 def _parse(wishes: Any) -> FinetuneRequest:
@@ -147,7 +125,9 @@ def _placed_datasets(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("*") if path.is_dir())
 
 
-@router.post("/validate", status_code=202, responses={**ACCEPTED, **declare_problems(401, 409, 422, 429, 503)})
+@router.post(
+    "/validate", status_code=202, responses={**ACCEPTED, **declare_problems(401, 408, 409, 413, 415, 422, 429, 503)}
+)
 def validate(body: ValidateRequest, caller: CallerDependency, idempotency_key: IdempotencyHeader = None) -> Response:
     """Measure a model as the SIDD benchmark does, on a data set that the server has."""
     caller.services.admission.check_job(caller.tenant, QUEUE_BY_KIND["validate"])

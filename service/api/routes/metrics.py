@@ -8,7 +8,9 @@ from service.api.dependencies import ServicesDependency
 router = APIRouter(tags=["health"])
 
 
-@router.get("/metrics", response_class=Response)
+@router.get(
+    "/metrics", response_class=Response, responses={200: {"description": "Metrics", "content": {"text/plain": {}}}}
+)
 def show_metrics(services: ServicesDependency) -> Response:
     """Metrics in Prometheus' text format."""
     return Response(services.metrics.render(), media_type=CONTENT_TYPE_LATEST)

@@ -11,15 +11,17 @@ import binascii
 import hashlib
 import hmac
 from email.utils import formatdate
-from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, Self
 
-from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from fastapi import APIRouter, Depends, Header, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from service.api.dependencies import Caller, CallerDependency, Services
-from service.api.errors import declare_problems
+from service.api.errors import declare_headers, declare_problems
+from service.api.identifiers import UploadId
 from service.api.middleware import TUS_VERSION
-from service.api.uploads import WRITE_BYTES, chunks, safe_name, take_upload, too_large
+from service.api.results import BINARY
+from service.api.uploads import WRITE_BYTES, chunks, media_type_of, safe_name, take_upload, too_large
 from service.errors import (
     ChecksumMismatchError,
     MediaTypeError,
@@ -36,17 +38,37 @@ if TYPE_CHECKING:
     from service.settings import Settings
 
 MEDIA_TYPE = "application/offset+octet-stream"
+LOCATION = declare_headers(Location="The upload's address")
 EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
 CHECKSUMS = ("sha1", "sha256")
 MAX_METADATA_CHARS = 4096
-_PIECE = {"requestBody": {"content": {MEDIA_TYPE: {"schema": {"type": "string", "format": "binary"}}}}}
+_COUNT = {"type": "integer", "minimum": 0}
+_HEADERS = {
+    "Tus-Resumable": ("The protocol's version", {"const": TUS_VERSION}),
+    "Upload-Length": ("Bytes of the whole file", _COUNT),
+    "Upload-Offset": ("Bytes that have come, as HEAD says", _COUNT),
+}
+_PIECE = {"requestBody": {"content": {MEDIA_TYPE: BINARY}}}
+_PROGRESS = declare_headers(
+    Upload_Offset="Bytes that have come", Upload_Expires="When what has come is deleted", Tus_Resumable=TUS_VERSION
+)
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
 
+def _declare(*more: str) -> dict[str, Any]:
+    """The headers that a request must have, in OpenAPI's words: without one FastAPI would say 422, the protocol 4xx."""
+    return {
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": meaning, "schema": schema}
+            for name, (meaning, schema) in ((name, _HEADERS[name]) for name in ("Tus-Resumable", *more))
+        ]
+    }
+
+
 def get_tus_caller(
     caller: CallerDependency,
-    tus_resumable: Annotated[str, Header(description=f"{TUS_VERSION}: the protocol's version")] = "",
+    tus_resumable: Annotated[str, Header(include_in_schema=False)] = "",  # see _declare
 ) -> Caller:
     """Who asks, in the version of the protocol that we speak.
 
@@ -59,12 +81,11 @@ def get_tus_caller(
 
 
 TusCaller = Annotated[Caller, Depends(get_tus_caller)]
-UploadPath = Annotated[str, Path(pattern="^[0-9a-f]{32}$")]
 ChecksumHeader = Annotated[str | None, Header(description="Of this piece: ALGORITHM, a space, the digest in base64")]
 
 
 @router.options("", status_code=204, responses=declare_problems(401, 503))
-async def show_protocol(caller: CallerDependency) -> Response:
+async def show_upload_protocol(caller: CallerDependency) -> Response:
     """What of the protocol is spoken here."""
     headers = {
         "Tus-Version": TUS_VERSION,
@@ -78,13 +99,17 @@ async def show_protocol(caller: CallerDependency) -> Response:
 @router.post(
     "",
     status_code=201,
-    openapi_extra=_PIECE,
-    responses=declare_problems(400, 401, 408, 412, 413, 422, 429, 460, 503),
+    response_class=Response,
+    openapi_extra={**_PIECE, **_declare("Upload-Length")},
+    responses={
+        201: {"description": "It is begun", "headers": {**LOCATION, **_PROGRESS}},
+        **declare_problems(400, 401, 408, 412, 413, 422, 429, 460, 503),
+    },
 )
-async def create(
+async def create_upload(
     request: Request,
     caller: TusCaller,
-    upload_length: Annotated[str, Header(description="Bytes of the whole file")] = "",
+    upload_length: Annotated[str, Header(include_in_schema=False)] = "",
     upload_metadata: Annotated[str, Header(description="`filename`, a space, the name in base64")] = "",
     upload_checksum: ChecksumHeader = None,
 ) -> Response:
@@ -99,7 +124,7 @@ async def create(
     state = await run_in_threadpool(
         services.uploads.create, caller.tenant, name=name, length=length, metadata=upload_metadata
     )
-    if _media_type(request) == MEDIA_TYPE:
+    if media_type_of(request) == MEDIA_TYPE:
         async with take_upload(caller.tenant, state.record.id, services) as upload:
             await _append_first(request, upload, checksum, services)
         state = await run_in_threadpool(services.uploads.state, caller.tenant, state.record.id)
@@ -107,8 +132,16 @@ async def create(
     return Response(status_code=201, headers=headers)
 
 
-@router.head("/{upload_id}", response_class=Response, responses=declare_problems(401, 404, 412, 422, 503))
-async def show(upload_id: UploadPath, caller: TusCaller) -> Response:
+@router.head(
+    "/{upload_id:id}",
+    response_class=Response,
+    openapi_extra=_declare(),
+    responses={
+        200: {"description": "So much is here", "headers": _PROGRESS},
+        **declare_problems(401, 404, 412, 422, 503),
+    },
+)
+async def show_upload(upload_id: UploadId, caller: TusCaller) -> Response:
     """How much of an upload has come, in `Upload-Offset`: so much is here whatever happens."""
     state = await run_in_threadpool(caller.services.uploads.state, caller.tenant, upload_id)
     headers = {"Upload-Length": str(state.record.length), "Cache-Control": "no-store", **_progress(state)}
@@ -118,22 +151,25 @@ async def show(upload_id: UploadPath, caller: TusCaller) -> Response:
 
 
 @router.patch(
-    "/{upload_id}",
+    "/{upload_id:id}",
     status_code=204,
-    openapi_extra=_PIECE,
-    responses=declare_problems(400, 401, 404, 408, 409, 412, 413, 415, 422, 423, 460, 503),
+    openapi_extra={**_PIECE, **_declare("Upload-Offset")},
+    responses={
+        204: {"description": "It is added", "headers": _PROGRESS},
+        **declare_problems(400, 401, 404, 408, 409, 412, 413, 415, 422, 423, 460, 503),
+    },
 )
-async def append(
-    upload_id: UploadPath,
+async def append_to_upload(
+    upload_id: UploadId,
     request: Request,
     caller: TusCaller,
-    upload_offset: Annotated[str, Header(description="Bytes that have come, as HEAD says")] = "",
+    upload_offset: Annotated[str, Header(include_in_schema=False)] = "",
     upload_checksum: ChecksumHeader = None,
 ) -> Response:
     """Add a piece; what has come of one that breaks off is kept, unless it has a checksum."""
     services = caller.services
     async with take_upload(caller.tenant, upload_id, services) as upload:
-        if _media_type(request) != MEDIA_TYPE:
+        if media_type_of(request) != MEDIA_TYPE:
             raise MediaTypeError(f"Content-Type: wanted {MEDIA_TYPE}")
         offset = _parse_count("Upload-Offset", upload_offset)
         if offset != upload.offset:
@@ -143,8 +179,13 @@ async def append(
     return Response(status_code=204, headers=_progress(state))
 
 
-@router.delete("/{upload_id}", status_code=204, responses=declare_problems(401, 404, 412, 422, 423, 503))
-def terminate(upload_id: UploadPath, caller: TusCaller) -> Response:
+@router.delete(
+    "/{upload_id:id}",
+    status_code=204,
+    openapi_extra=_declare(),
+    responses=declare_problems(401, 404, 412, 422, 423, 503),
+)
+def delete_upload(upload_id: UploadId, caller: TusCaller) -> Response:
     """Give an upload up."""
     uploads = caller.services.uploads
     with uploads.open(caller.tenant, upload_id) as upload:
@@ -236,10 +277,6 @@ def _check_room(upload: OpenUpload, more_bytes: int) -> None:
 def _progress(state: UploadState) -> dict[str, str]:
     """How far an upload is and when it expires, as headers."""
     return {"Upload-Offset": str(state.offset), "Upload-Expires": formatdate(state.expires_at, usegmt=True)}
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _parse_count(name: str, header: str) -> int:

@@ -12,7 +12,7 @@ router = APIRouter(tags=["jobs"])
 
 
 @router.get("/webhook-secret", responses=declare_problems(401, 404, 503))
-def show_secret(services: ServicesDependency, tenant: TenantDependency) -> WebhookSecretSchema:
+def show_webhook_secret(services: ServicesDependency, tenant: TenantDependency) -> WebhookSecretSchema:
     """The secret that signs the tenant's webhooks; 404 where the service sends none."""
     if services.settings.webhook_secret is None:
         raise NotFoundError("this service sends no webhooks; its operator sets PHOTOSITE_WEBHOOK_SECRET")
