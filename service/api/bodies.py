@@ -67,7 +67,8 @@ async def _read(request: Request) -> bytes:
         UploadTimeoutError: It stopped coming.
     """
     body = bytearray()
-    async for piece in chunks(request, get_services(request).settings):
+    services = await get_services(request)
+    async for piece in chunks(request, services.settings):
         body += piece
         if len(body) > MAX_BODY_BYTES:
             raise BodyTooLargeError(f"the body is larger than {MAX_BODY_BYTES} bytes")

@@ -1,6 +1,7 @@
 """`POST /jobs/finetune` and `POST /jobs/validate`: work of minutes and hours."""
 
 from pathlib import Path
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
