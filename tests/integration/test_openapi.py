@@ -310,6 +310,8 @@ def test_every_answer_is_as_described(make_app: Callable[[bool], FastAPI], raw: 
         ),
         ("POST", "/uploads", 201, {"headers": {"Upload-Length": "9"}, "body": b"II*"}),
         ("POST", "/uploads", 413, {"headers": {"Upload-Length": "9" * 18}, "body": b"II*"}),
+        ("GET", "/batches/{batch}", 404, {"path_parameters": {"batch": "nothing"}}),
+        ("DELETE", "/batches/{batch}", 404, {"path_parameters": {"batch": "nothing"}}),
         ("GET", "/jobs/results.zip", 200, {"query": {"batch": DONE}}),
         ("GET", "/jobs/{job_id}/result", 206, {"headers": {"Range": "bytes=0-3"}}),
         ("GET", "/jobs/{job_id}/result", 206, {"headers": {"Range": "bytes=0-3,8-9"}}),
@@ -327,7 +329,7 @@ def test_what_chance_does_not_ask_for_is_answered_as_described(
     headers = {"Tus-Resumable": "1.0.0", **what.pop("headers", {})}
     media_type = "application/offset+octet-stream" if "body" in what else None
     places = {name: values[0] for name, values in known.items() if f"{{{name}}}" in path}
-    case = operation.Case(path_parameters=places, headers=headers, media_type=media_type, **what)
+    case = operation.Case(**{"path_parameters": places, "headers": headers, "media_type": media_type, **what})
     assert case.call_and_validate().status_code == status
 
 
