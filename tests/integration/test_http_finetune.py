@@ -139,10 +139,16 @@ def test_of_a_form_that_makes_no_sense_nothing_is_kept(  # noqa: PLR0917
         wait_until(lambda: not list((service.data_dir / "blobs" / "unfinished").glob("*")))
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"\xff", b'{"name": NaN}', b"[" * 100_000])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b'"text"', b"\xff", b'{"name": NaN}', b"[" * 50_000])
 def test_a_body_that_is_no_json_is_refused(service: RunningService, body: bytes) -> None:
     answer = service.client.post("/jobs/finetune", content=body, headers={"Content-Type": "application/json"})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_body_much_too_long_is_refused(service: RunningService) -> None:
+    headers = {"Content-Type": "application/json"}
+    answer = service.client.post("/jobs/finetune", content=b"[" * 100_000, headers=headers)
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
 
 
 def test_a_picture_need_not_wait_for_a_training(service: RunningService, captures: list[str], raw: Path) -> None:
