@@ -3,6 +3,7 @@
 #   make run     set up, start the service on http://127.0.0.1:8000, print the address
 #   make test    set up what tests need, Redis included, and run all of them
 #   make lint    ruff and mypy
+#   make chaos   kill, freeze, starve: what must hold whatever happens, in 20 minutes and more (MINUTES=20: of one job)
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more),
 #                and bench-files FILES="a.dng b.dng": what denoising does to real raws
 #                bench-service: what one user's work costs another's; bench-training: steps per second
@@ -21,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit lint bench bench-quality bench-speed bench-files bench-training bench-methods bench-service bench-finetune clean
+.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-files bench-training bench-methods bench-service bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -32,6 +33,9 @@ test: $(VENV)/.installed-dev
 
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
+
+chaos: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m "" tests/integration/chaos --minutes $(or $(MINUTES),6) --durations=10
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from redis.exceptions import WatchError
 
 from service.errors import NotFoundError
-from service.job_records import Job, hold, let_go, new_job_id, write
+from service.job_records import Job, hold, job_key, let_go, new_job_id, read, write
 from service.jobs import JobStore, redis_errors
 from service.schemas import CaptureSchema, CaptureState, DescribeParameters, ErrorSchema, FileSchema
 from service.storage import BlobKey
@@ -38,6 +38,8 @@ class Capture(BaseModel):
     thumbnail: FileSchema | None = None
     error: ErrorSchema | None = None
     """Why it cannot be used."""
+    job: str | None = None
+    """The job that looks at it."""
 
     @property
     def blobs(self) -> list[BlobKey]:
@@ -115,6 +117,7 @@ class CaptureStore:
                     parameters=DescribeParameters(capture=capture.id),
                     input=file,
                 )
+                capture = capture.model_copy(update={"job": job.id})
                 pipeline.multi()
                 _write(pipeline, capture)
                 write(pipeline, job)
@@ -145,12 +148,18 @@ class CaptureStore:
                 if capture:
                     yield capture
 
-    def change(self, tenant: str, capture_id: str, **changes: Any) -> Capture | None:
-        """Write what was found out about a capture; None if it was deleted meanwhile."""
+    def change(self, job: Job, capture_id: str, **changes: Any) -> Capture | None:
+        """Write what our attempt at a job has found out about a capture; None if it was deleted meanwhile.
+
+        Raises:
+            LeaseLostError: The job is no longer ours.
+        """
+        record = _record(job.tenant, capture_id)
         with redis_errors(), self._redis.pipeline() as pipeline:
             while True:
-                pipeline.watch(_record(tenant, capture_id))  # type: ignore[no-untyped-call]
-                capture = self._read(tenant, capture_id)
+                pipeline.watch(record, job_key(job.id))  # type: ignore[no-untyped-call]
+                self._jobs.get_ours(job)
+                capture = self._read(job.tenant, capture_id)
                 if capture is None:
                     return None
                 changed = capture.model_copy(update=changes)
@@ -180,7 +189,18 @@ class CaptureStore:
 
     def _read(self, tenant: str, capture_id: str) -> Capture | None:
         text = cast("str | None", self._redis.get(_record(tenant, capture_id)))
-        return None if text is None else Capture.model_validate_json(text)
+        if text is None:
+            return None
+        capture = Capture.model_validate_json(text)
+        return self._with_end_of_job(capture) if capture.state == "pending" and capture.job else capture
+
+    def _with_end_of_job(self, capture: Capture) -> Capture:
+        """A pending capture; unusable if the job that was to look at it failed or was cancelled: nobody will."""
+        job = read(self._redis, str(capture.job))
+        if job and job.state not in {"failed", "cancelled"}:
+            return capture
+        error = (job and job.error) or ErrorSchema(code="conflict", message="it was cancelled before it was looked at")
+        return capture.model_copy(update={"state": "unusable", "error": error})
 
 
 def _write(pipeline: Any, capture: Capture) -> None:

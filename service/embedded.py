@@ -357,8 +357,19 @@ class Supervisor:
 
     def _watch(self) -> None:
         while True:
-            self._keep_alive()
+            try:
+                self._keep_alive()
+            except StorageUnavailableError as error:
+                _say(f"{error.message}; waiting until there is room")
+                self._wait_for_room()
             time.sleep(POLL_S)
+
+    def _wait_for_room(self) -> None:
+        """Give up nothing while the disk is full: what ends for that ends again at once."""
+        while shutil.disk_usage(self._settings.data_dir).free < MIN_FREE_BYTES:
+            time.sleep(POLL_S)
+        for part in self._parts:
+            part.crashes.clear()
 
     def _keep_alive(self) -> None:
         try:

@@ -94,7 +94,8 @@ def erase_jobs(estate: Estate, tenant: str) -> int:
     for job_id in ids:
         estate.jobs.cancel_if_unfinished(job_id)  # a worker that runs it finds no record, and stops
         estate.jobs.forget(job_id)
-        shutil.rmtree(estate.settings.runs_dir / job_id, ignore_errors=True)  # what a training had reached
+        for run in estate.settings.runs_dir.glob(f"{job_id}.*"):  # what a training had reached
+            shutil.rmtree(run, ignore_errors=True)
     with redis_errors():
         redis.delete(list_key(tenant), waiting_key(tenant))
         for pattern in (batch_key(tenant, "*"), f"ps:idempotency:{tenant}:*"):

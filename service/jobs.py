@@ -15,12 +15,14 @@ times are the Redis server's own, so that clocks of different machines do not ma
 is kept in step with them, says `job_records.py`.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, WatchError
 from redis.retry import Retry
 
@@ -61,7 +63,10 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 _UPLOAD_PREFIX = "upload:"
+Found = TypeVar("Found")
+
 DAY_S = 24 * 3600.0
+PATIENCE_POLL_S = 0.5
 
 
 def connect_redis(settings: Settings) -> Redis:
@@ -72,7 +77,8 @@ def connect_redis(settings: Settings) -> Redis:
         socket_connect_timeout=2,
         socket_timeout=5,
         health_check_interval=25,
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2),
+        # A timeout is not tried again: redis-py would do so within each new connection, too, nine times in all.
+        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2, supported_errors=(RedisConnectionError,)),
     )
 
 
@@ -93,12 +99,18 @@ Write = Callable[["Pipeline", Job], None]
 class JobStore:
     """All job records.
 
+    Args:
+        redis: The connection.
+        settings: The service's settings.
+        patience_s: Seconds for which what settles work that is done waits for a Redis that is away.
+
     Every method raises BrokerUnavailableError when Redis cannot be reached, and JobNotFoundError for an unknown id.
     """
 
-    def __init__(self, redis: Redis, settings: Settings) -> None:
+    def __init__(self, redis: Redis, settings: Settings, patience_s: float = 0) -> None:
         self._redis = redis
         self._settings = settings
+        self._patience_s = patience_s
 
     @property
     def redis(self) -> Redis:
@@ -233,6 +245,19 @@ class JobStore:
         if (state, attempt) != ('"running"', str(job.attempt)):
             raise LeaseLostError(f"job {job.id} is no longer attempt {job.attempt}'s")
 
+    def get_ours(self, job: Job) -> Job:
+        """Read our attempt's record.
+
+        Raises:
+            LeaseLostError: The job is no longer ours.
+        """
+        try:
+            current = self._patiently(lambda: self.get(job.id))
+        except JobNotFoundError as error:  # erased while it ran
+            raise LeaseLostError(error.message) from error
+        _check_ours(current, job)
+        return current
+
     def reserve_model(self, job: Job, model: str) -> Job:
         """Write down which version our attempt is about to publish, before it appears.
 
@@ -244,7 +269,7 @@ class JobStore:
             _check_ours(current, job)
             return {"model": model}
 
-        return self._change_ours(job, decide)
+        return self._patiently(lambda: self._change_ours(job, decide))
 
     # ---- ends --------------------------------------------------------------------------------------------------
 
@@ -268,7 +293,7 @@ class JobStore:
             done = {"state": "succeeded", "stage": "done", "progress": 1, "finished_at": now, "lease_until": None}
             return {**done, "result": result, "files": files or {}, "model": model, "report": report}
 
-        return self._change_ours(job, decide)
+        return self._patiently(lambda: self._change_ours(job, decide))
 
     def fail(self, job: Job, error: PhotositeError) -> Job:
         """Publish that our attempt failed for good.
@@ -281,7 +306,7 @@ class JobStore:
             _check_ours(current, job)
             return _failure(current, now, error)
 
-        return self._change_ours(job, decide)
+        return self._patiently(lambda: self._change_ours(job, decide))
 
     def release(self, job: Job, error: PhotositeError) -> Job:
         """Give our attempt up for another one later; without attempts left the job fails with `error`.
@@ -294,7 +319,7 @@ class JobStore:
             _check_ours(current, job)
             return self._retry(current, now, error)
 
-        return self._change_ours(job, decide)
+        return self._patiently(lambda: self._change_ours(job, decide))
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; a worker that runs it stops at its next tile or training step.
@@ -440,6 +465,9 @@ class JobStore:
 
     def announce_blob(self, blob: Blob) -> None:
         """Note a blob that is about to appear: should nothing come to refer to it, the sweep deletes it."""
+        self._patiently(lambda: self._announce_blob(blob))
+
+    def _announce_blob(self, blob: Blob) -> None:
         with redis_errors(), self._redis.pipeline() as pipeline:
             pipeline.zadd(LOOSE_KEY, {str(blob.key): self.now()})
             pipeline.hset(sizes_key(blob.key.tenant), blob.key.sha256, blob.bytes)
@@ -546,6 +574,17 @@ class JobStore:
             return cast("Job", self._change(job.id, decide, write))
         except JobNotFoundError as error:  # erased while it ran
             raise LeaseLostError(error.message) from error
+
+    def _patiently(self, act: Callable[[], Found]) -> Found:
+        """Do something that finished work depends on, as soon as Redis is there."""
+        deadline = time.monotonic() + self._patience_s
+        while True:
+            try:
+                return act()
+            except BrokerUnavailableError:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(PATIENCE_POLL_S)
 
     def _change_all(self, job_ids: list[Any], decide: Decision) -> list[Job]:
         changed = [self._change(str(job_id), decide) for job_id in job_ids]

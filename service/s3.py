@@ -167,6 +167,10 @@ class S3BlobStore:
         if read != content:
             raise StorageUnavailableError("the blob store gives back something else than it was given")
 
+    def remove_unlocked(self, older_than_s: float) -> int:
+        """Delete what a process on this machine left unfinished when it died; returns how many there were."""
+        return self._local(_announce_nothing).remove_unlocked(older_than_s)
+
     def remove_abandoned(self, older_than_s: float) -> int:
         """Delete what was begun so long ago that its process must have died, here, and now and then in the bucket.
 

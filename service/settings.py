@@ -85,6 +85,9 @@ class Settings(BaseSettings):
     republish_after_s: Positive = 10
     """Seconds that a queued job waits before its message may count as lost."""
 
+    visibility_timeout_s: Count = 60
+    """Seconds after which the broker delivers a message again that is not settled; may be shorter than a job."""
+
     blob_grace_s: Positive = 60
     """Seconds that a file which no job refers to is kept: longer than a request needs to make its record."""
 

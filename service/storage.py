@@ -11,7 +11,6 @@ import hashlib
 import os
 import secrets
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -20,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from service.errors import ResultExpiredError, StorageUnavailableError
+from service.locks import is_locked, lock
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -111,6 +111,9 @@ class BlobStore(Protocol):
     def check(self) -> None:
         """Raise StorageUnavailableError if blobs cannot be written."""
 
+    def remove_unlocked(self, older_than_s: float) -> int:
+        """Delete what a process on this machine left unfinished when it died; returns how many there were."""
+
     def remove_abandoned(self, older_than_s: float) -> int:
         """Delete what was begun so long ago that its process must have died; returns how many there were."""
 
@@ -155,6 +158,7 @@ class LocalBlobWriter:
             _make_folder(_unfinished(root))
             self.path = _unfinished(root) / secrets.token_hex(16)
             self._file = self.path.open("xb", buffering=0)  # unbuffered: readers of `path` see what was written
+            lock(self._file)
 
     def __enter__(self) -> Self:
         return self
@@ -212,6 +216,11 @@ def _unfinished(root: Path) -> Path:
     return root / "unfinished"
 
 
+def _guard(folder: Path) -> Path:
+    """The file whose lock says that a scratch folder is in use: folders themselves cannot be locked everywhere."""
+    return folder.with_suffix(".lock")
+
+
 def blob_path(root: Path, key: BlobKey) -> Path:
     """Where a blob's file lies in a folder of blobs."""
     return root / "tenants" / key.tenant / key.sha256[:2] / key.sha256[2:4] / key.sha256
@@ -238,11 +247,17 @@ class LocalBlobStore:
         """A folder for files in the making, gone afterwards; on the blobs' own disk, so that `keep` need not copy."""
         with storage_errors():
             _make_folder(_unfinished(self._root))
-            folder = Path(tempfile.mkdtemp(dir=_unfinished(self._root)))
+            folder = _unfinished(self._root) / secrets.token_hex(16)
+            guard = _guard(folder).open("xb")
         try:
+            lock(guard)
+            with storage_errors():
+                folder.mkdir(mode=0o700)
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+            _guard(folder).unlink(missing_ok=True)
+            guard.close()
 
     def keep(self, path: Path, tenant: str) -> Blob:
         """Make a file from a `scratch` folder a tenant's blob, by moving it."""
@@ -270,6 +285,7 @@ class LocalBlobStore:
         path, aside = blob_path(self._root, key), _unfinished(self._root) / secrets.token_hex(16)
         with storage_errors():
             if path.is_file():
+                os.utime(path)  # or a sweep could take it for something that was abandoned long ago
                 path.replace(aside)
                 if still_unused():
                     aside.unlink()
@@ -282,13 +298,26 @@ class LocalBlobStore:
         with self.writer("") as writer:
             writer.write(b"\0")
 
+    def remove_unlocked(self, older_than_s: float) -> int:
+        """Delete what a process left unfinished when it died; returns how many there were.
+
+        Args:
+            older_than_s: Younger ones may not be locked yet, in seconds.
+        """
+        return self._remove_unfinished(older_than_s, lambda path: is_locked(_guard(path) if path.is_dir() else path))
+
     def remove_abandoned(self, older_than_s: float) -> int:
         """Delete what was begun so long ago that its process must have died; returns how many there were."""
+        return self._remove_unfinished(older_than_s, lambda _path: False)
+
+    def _remove_unfinished(self, older_than_s: float, in_use: Callable[[Path], bool]) -> int:
         removed = 0
         with storage_errors():
             for path in _unfinished(self._root).glob("*"):
-                if path.stat().st_mtime < time.time() - older_than_s:
-                    shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                with suppress(FileNotFoundError):  # its owner, or another sweep, was faster
+                    if path.stat().st_mtime >= time.time() - older_than_s or in_use(path):
+                        continue
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
                     removed += 1
         return removed
 

@@ -49,6 +49,21 @@ class RunningService:
         """Where it answers."""
         return str(self.client.base_url)
 
+    @property
+    def redis_url(self) -> str:
+        """Where its own Redis server listens."""
+        return (self.data_dir / "redis" / "address").read_text(encoding="utf-8")
+
+    def worker(self, queues: str) -> tuple[int, int]:
+        """The process that takes jobs from these queues, and its child, which does them."""
+        found = {pid for pid, command in self.family().items() if command.endswith(f"--queues {queues}")}
+        return parent_and_child(found)
+
+    def redis(self) -> int:
+        """Its own Redis server."""
+        (found,) = (pid for pid, command in self.family().items() if "redis.sock" in command)
+        return found
+
     def family(self) -> dict[int, str]:
         """The command lines of all its processes."""
         return descendants(self.process.pid)
@@ -88,6 +103,32 @@ def serve(data_dir: Path, *, port: int = 0, **settings: str) -> Iterator[Running
                 yield RunningService(process, client, data_dir, Path(folder))
         finally:
             process.kill()
+
+
+@contextmanager
+def extra_worker(service: RunningService, queues: str, redis_url: str, **settings: str) -> Iterator[int]:
+    """A further `photosite worker` beside a service; gives its id, and kills it at the end."""
+    places = {"PHOTOSITE_REDIS_URL": redis_url, "PHOTOSITE_DATA_DIR": str(service.data_dir)}
+    log_path = service.data_dir.with_suffix(".log")
+    with (
+        log_path.open("a", encoding="utf-8") as log,
+        subprocess.Popen(
+            [sys.executable, "-m", "service", "worker", "--queues", queues],
+            env={**os.environ, **IMPATIENT, **places, **settings},
+            stderr=log,
+        ) as process,
+    ):
+        try:
+            wait_until(lambda: len(descendants(process.pid)) > 1, START_TIMEOUT_S)
+            yield process.pid
+        finally:
+            process.kill()
+
+
+def parent_and_child(pids: set[int]) -> tuple[int, int]:
+    """Two processes of which one started the other, in that order."""
+    first, second = sorted(pids)
+    return (first, second) if second in descendants(first) else (second, first)
 
 
 def _address(process: subprocess.Popen[str]) -> str:

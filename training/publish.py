@@ -55,6 +55,8 @@ class Publication:
     """Folder of SIDD's validation blocks to judge on."""
     known: dict[str, Any] = field(default_factory=dict)
     """Fields of the manifest that are known without measuring; what they say is added to what it says there."""
+    unfinished_dir: Path | None = None
+    """See `new_version`."""
 
 
 def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
@@ -72,7 +74,7 @@ def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
         ConfigError: The version exists, or nothing can be measured on what was named for that.
         ModelError: The checkpoint cannot be read.
     """
-    with new_version(registry, wanted.name, wanted.version) as reference:
+    with new_version(registry, wanted.name, wanted.version, wanted.unfinished_dir) as reference:
         manifest = _with_known(_first_manifest(run, reference, wanted), wanted.known)
         _write_manifest(reference, manifest)
         _write_manifest(reference, _measure(reference, manifest, wanted))

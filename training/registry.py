@@ -156,8 +156,15 @@ def remove_models(references: Sequence[ModelRef]) -> None:
 
 
 @contextmanager
-def new_version(folder: Path, name: str, version: str) -> Iterator[ModelRef]:
+def new_version(folder: Path, name: str, version: str, unfinished_dir: Path | None = None) -> Iterator[ModelRef]:
     """A place to write a model to, which becomes that version when the block ends without an error.
+
+    Args:
+        folder: The registry's folder.
+        name: Name of the model.
+        version: Its version.
+        unfinished_dir: A folder on the same disk for the model in the making, which a crash leaves there; None: beside
+            the version.
 
     Raises:
         ConfigError: It cannot be named so, exists, or the folder cannot be written to.
@@ -168,7 +175,7 @@ def new_version(folder: Path, name: str, version: str) -> Iterator[ModelRef]:
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with tempfile.TemporaryDirectory(dir=target.parent) as unfinished:
+            with tempfile.TemporaryDirectory(dir=unfinished_dir or target.parent) as unfinished:
                 reference = ModelRef(name, version, Path(unfinished) / "model")
                 reference.path.mkdir()
                 yield reference

@@ -44,6 +44,7 @@ from service.api.routes import (
     webhooks,
 )
 from service.deliveries import DeliveryStore
+from service.errors import BrokerUnavailableError
 from service.outbound import GuardedTransport
 from service.settings import Settings, load_settings
 from service.sweeper import sweep
@@ -52,7 +53,11 @@ from service.webhooks import secret_of
 from training.errors import PhotositeError
 
 WEB_FOLDER = Path(__file__).parent.parent / "web"
-ABANDONED_AFTER_S = 24 * 3600
+ABANDONED_AFTER_S = 72 * 3600
+"""Longer than any job works, where nothing else tells whether it still does."""
+
+LEASE_RENEWALS = 2
+"""Every worker that lives has found Redis again when its leases were due so often."""
 
 logger = logging.getLogger(__name__)
 
@@ -119,13 +124,30 @@ def _make_sender(services: Services) -> WebhookSender:
     )
 
 
+async def _wait_until_leases_are_renewed(services: Services) -> None:
+    """Wait until Redis is back, and a little longer.
+
+    No lease can be renewed without it: those that lapsed meanwhile need not be a dead worker's.
+    """
+    while True:
+        await asyncio.sleep(services.settings.sweep_interval_s)
+        with suppress(BrokerUnavailableError):
+            await run_in_threadpool(services.jobs.check)
+            break
+    await asyncio.sleep(LEASE_RENEWALS * services.settings.lease_renewal_s)
+
+
 async def _sweep_for_ever(services: Services) -> None:
     """Look after jobs whose worker died, and uploads whose process did."""
     while True:
         try:
+            await run_in_threadpool(services.blobs.remove_unlocked, services.settings.blob_grace_s)
             await run_in_threadpool(services.blobs.remove_abandoned, ABANDONED_AFTER_S)
             await run_in_threadpool(services.uploads.remove_expired)
             await run_in_threadpool(sweep, services.jobs, services.queue, services.blobs)
+        except BrokerUnavailableError as error:
+            logger.warning("sweep: %s %s", error.message, error.detail)
+            await _wait_until_leases_are_renewed(services)
         except PhotositeError as error:
             logger.warning("sweep: %s %s", error.message, error.detail)
         except Exception:  # without the sweep jobs would be lost: whatever happened, the next one comes

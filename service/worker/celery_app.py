@@ -16,9 +16,6 @@ from service.queue import PRIORITY_STEPS, TASK_NAMES
 if TYPE_CHECKING:
     from service.settings import Settings
 
-VISIBILITY_TIMEOUT_S = 60
-"""A message that comes twice does no harm, so this may be shorter than a job."""
-
 
 def broker_url(redis_url: str) -> str:
     """The address as kombu spells it.
@@ -36,9 +33,10 @@ def make_celery_app(settings: Settings) -> Celery:
         broker_url=broker_url(settings.redis_url),
         broker_connection_retry_on_startup=True,
         broker_connection_timeout=2,
+        broker_connection_max_retries=None,  # a worker outlives the longest outage
         broker_transport_options={
             "global_keyprefix": "ps:broker:",
-            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "visibility_timeout": settings.visibility_timeout_s,
             "queue_order_strategy": "priority",
             "priority_steps": PRIORITY_STEPS,
             "sep": ":",  # of a queue's list and its priority, for whoever looks at the lists
@@ -62,7 +60,8 @@ def make_celery_app(settings: Settings) -> Celery:
         worker_concurrency=settings.worker_concurrency,
         worker_soft_shutdown_timeout=settings.soft_shutdown_s,
         worker_enable_soft_shutdown_on_idle=False,
-        worker_cancel_long_running_tasks_on_connection_loss=True,
+        # A job goes on while Redis is away: whose it is says its lease, and the message that comes again does no harm.
+        worker_cancel_long_running_tasks_on_connection_loss=False,
         worker_proc_alive_timeout=120,  # a process imports torch and loads the default model before it reports in
         worker_hijack_root_logger=False,
         worker_redirect_stdouts=False,

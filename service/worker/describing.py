@@ -34,7 +34,7 @@ def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         picture = thumbnail_of(raw)
     except RawError as error:
         remembered = ErrorSchema(code=error.code, message=error.message)
-        workshop.captures.change(job.tenant, capture_id, state="unusable", error=remembered)
+        workshop.captures.change(job, capture_id, state="unusable", error=remembered)
         raise
     with workshop.blobs.scratch() as folder:
         (folder / "thumbnail.webp").write_bytes(picture)
@@ -42,7 +42,7 @@ def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         blob = workshop.blobs.keep(folder / "thumbnail.webp", job.tenant)
     refused = facts.refusal
     workshop.captures.change(
-        job.tenant,
+        job,
         capture_id,
         state="unusable" if refused else "usable",
         error=ErrorSchema(code=refused.code, message=refused.message) if refused else None,

@@ -2,7 +2,8 @@
 
 In the flow: claim → **fetch captures → train, making way for pictures → judge → publish the version** → result.
 
-The run lies in the data folder under the job's id: an attempt that died is gone on with, bit for bit. The new version's
+The run lies in the data folder under the job's id and attempt: one that died is gone on with, bit for bit, under the
+next attempt's name, so that nothing of what a frozen attempt still writes once it thaws gets there. The new version's
 number is written into the job before the version appears, so that no job ever makes two.
 """
 
@@ -16,7 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from service.errors import JobNotFoundError, LeaseLostError
 from service.schemas import FileSchema, FinetuneParameters
 from service.storage import BlobKey
-from training.errors import ModelError
+from training.errors import ConfigError, ModelError
 from training.finetuning.options import FinetuneOptions
 from training.finetuning.pipeline import finetune
 from training.finetuning.release import publish_finetuned
@@ -44,18 +45,16 @@ def finetune_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     """
     parameters = cast("FinetuneParameters", job.parameters)
     os.setpriority(os.PRIO_PROCESS, 0, NICENESS)
-    remove_ended_runs(workshop)
     try:
         return _finetune(job, parameters, workshop, lease)
     except LeaseLostError:
-        remove_ended_runs(workshop)
         if not workshop.jobs.exists(job.id):
             retract(job, workshop)
         raise
 
 
 def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, lease: Lease) -> Job:
-    run = workshop.settings.runs_dir / job.id
+    run = _take_over(job, workshop)
     captures = _fetch(job, run, workshop, lease)
     base = workshop.models.registry(job.tenant).resolve(parameters.base)
 
@@ -65,7 +64,7 @@ def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, leas
 
     report = finetune(captures, base, run, _options(parameters), device=workshop.settings.device, progress=advance)
     lease.advance("publish", 0)
-    reference = _publish(workshop.jobs.renew(job, "publish", 0), run, workshop)
+    reference = _publish(workshop.jobs.get_ours(job), run, workshop)
     if report.better and parameters.make_default:
         set_default(workshop.settings.tenant_models_dir(job.tenant), str(reference))
     blob = workshop.blobs.keep(run / REPORT_NAME, job.tenant)
@@ -75,15 +74,36 @@ def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, leas
     return done
 
 
+def _take_over(job: Job, workshop: Workshop) -> Path:
+    """The run's folder for our attempt: a new one, or the one that the attempt before has left."""
+    run = workshop.settings.runs_dir / f"{job.id}.{job.attempt}"
+    for earlier in range(job.attempt - 1, 0, -1):
+        with suppress(FileNotFoundError):
+            (workshop.settings.runs_dir / f"{job.id}.{earlier}").rename(run)
+            return run
+    run.mkdir(parents=True, exist_ok=True)
+    return run
+
+
 def remove_ended_runs(workshop: Workshop) -> None:
-    """Delete the runs of jobs that were cancelled, failed or erased while no worker looked."""
+    """Delete the runs that nobody will go on with: of jobs that have ended, and of attempts that others followed.
+
+    Raises:
+        BrokerUnavailableError: It cannot be told which these are.
+    """
     for folder in workshop.settings.runs_dir.glob("*"):
-        try:
-            ended = workshop.jobs.get(folder.name).finished
-        except JobNotFoundError:
-            ended = True
-        if ended:
+        if _is_done_with(folder, workshop):
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_done_with(run: Path, workshop: Workshop) -> bool:
+    job_id = run.name.partition(".")[0]
+    try:
+        job = workshop.jobs.get(job_id)
+    except JobNotFoundError:
+        return True
+    newest = run.with_name(f"{job_id}.{job.attempt}")
+    return job.finished or (run != newest and newest.exists())
 
 
 def retract(job: Job, workshop: Workshop) -> None:
@@ -109,7 +129,7 @@ def _made_by(reference: ModelRef) -> str | None:
 def _fetch(job: Job, run: Path, workshop: Workshop, lease: Lease) -> list[Path]:
     """The captures under names that reports can show, as links to their blobs."""
     folder = run / "captures"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     paths = []
     for index, file in enumerate(job.inputs):
         lease.advance("fetch", index / len(job.inputs))
@@ -138,8 +158,12 @@ def _publish(job: Job, run: Path, workshop: Workshop) -> ModelRef:
         reserved = str(job.model)
         version = reserved.partition("@")[2]
         earlier = [reference for reference in known.references() if str(reference) == reserved]
-        if not earlier:
-            return publish_finetuned(run, folder, name, version, known=known, made_by=job.id)
-        if _made_by(earlier[0]) == job.id:
+        if earlier and _made_by(earlier[0]) == job.id:
             return earlier[0]
+        if not earlier:
+            try:
+                return publish_finetuned(run, folder, name, version, known=known, made_by=job.id, unfinished_dir=run)
+            except ConfigError:
+                if reserved not in map(str, known.references()):
+                    raise
         job = workshop.jobs.reserve_model(job, f"{name}@{known.next_version(name)}")  # another job was faster

@@ -54,6 +54,7 @@ class Lease:
         self._advanced_at = self._written_at = self._stage_began_at = time.monotonic()
         self._ended = threading.Event()
         self._lost = threading.Event()
+        self._away = threading.Event()
         self._thread = threading.Thread(target=self._watch, name=f"lease-{job.id}", daemon=True)
 
     def __enter__(self) -> Self:
@@ -88,13 +89,16 @@ class Lease:
         if "eta_s" not in self._figures and self._progress >= LEAST_PROGRESS:
             eta_s = (now - self._stage_began_at) * (1 - self._progress) / self._progress
             self._figures = {**self._figures, "eta_s": round(eta_s, 1)}
+        if self._away.is_set():
+            return  # asking takes long where nobody answers: the thread does it; and `succeed` checks at last
         try:
             if due:
                 self._renew()
             else:
                 self._jobs.check_ours(self.job)
         except BrokerUnavailableError as error:
-            logger.warning("job %s: lease not checked: %s", self.job.id, error.detail)  # `succeed` checks it at last
+            self._away.set()
+            logger.warning("job %s: lease not checked: %s", self.job.id, error.detail)
 
     def _renew(self) -> None:
         self._written_at = time.monotonic()
@@ -111,8 +115,10 @@ class Lease:
                 return
             try:
                 self._renew()
+                self._away.clear()
             except LeaseLostError:
                 self._lost.set()
                 return
             except BrokerUnavailableError as error:
+                self._away.set()
                 logger.warning("job %s: lease not renewed: %s", self.job.id, error.detail)

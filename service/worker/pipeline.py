@@ -5,16 +5,17 @@ In the flow: queue → **claim → work → settle** → result. The work itself
 
 from __future__ import annotations
 
+import errno
 import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError
+from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError, StorageUnavailableError
 from service.worker.denoising import denoise_job
 from service.worker.describing import describe_job
-from service.worker.finetuning import finetune_job
+from service.worker.finetuning import finetune_job, remove_ended_runs
 from service.worker.lease import Lease
 from service.worker.validating import validate_job
 from training.errors import PhotositeError
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from service.worker.turns import DeviceTurns
     from training.engines.base import Engine
     from training.registry import ModelRef, Registry
+
+DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+"""What may pass: a full or failing disk."""
 
 logger = logging.getLogger(__name__)
 
@@ -82,6 +86,8 @@ def run_job(job_id: str, workshop: Workshop) -> None:
         outcome = _attempt(job, workshop)
     except LeaseLostError:
         outcome = "abandoned"
+    with suppress(BrokerUnavailableError):  # another job's worker does it
+        remove_ended_runs(workshop)
     workshop.metrics.observe_end(job, outcome, time.monotonic() - started)
     logger.info("job %s: attempt %d %s after %.1f s", job.id, job.attempt, outcome, time.monotonic() - started)
 
@@ -94,10 +100,19 @@ def _attempt(job: Job, workshop: Workshop) -> str:
     except LeaseLostError:
         raise
     except PhotositeError as error:
-        return _settle(job, workshop, error)
+        return _settle(job, workshop, _storage_at_fault(error) or error)
     except Exception as error:  # the task boundary: whatever a file provokes must not leave its job running
         logger.exception("job %s: unexpected error", job.id)
-        return _settle(job, workshop, PhotositeError("an unexpected error; the log says more", detail=repr(error)))
+        unexpected = PhotositeError("an unexpected error; the log says more", detail=repr(error))
+        return _settle(job, workshop, _storage_at_fault(error) or unexpected)
+
+
+def _storage_at_fault(error: Exception) -> StorageUnavailableError | None:
+    """The disk's error behind one that the library raised, so that the job is tried again; None if it is none."""
+    cause = error if isinstance(error, OSError) else error.__cause__
+    if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
+        return StorageUnavailableError("the data folder cannot be read or written", detail=str(cause))
+    return None
 
 
 def _settle(job: Job, workshop: Workshop, error: PhotositeError) -> str:

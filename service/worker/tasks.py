@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from service.settings import Settings
     from service.worker.pipeline import Workshop
 
+PATIENCE_S = 120
+"""So long a finished picture waits for a Redis that is away; then it is done again once Redis is back."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -70,7 +73,7 @@ def make_workshop(settings: Settings) -> Workshop:
     from service.worker.pipeline import Workshop  # noqa: PLC0415
     from service.worker.turns import DeviceTurns  # noqa: PLC0415
 
-    jobs = JobStore(connect_redis(settings), settings)
+    jobs = JobStore(connect_redis(settings), settings, PATIENCE_S)
     metrics = monitoring.WorkerMetrics()
     return Workshop(
         settings=settings,

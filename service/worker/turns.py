@@ -10,18 +10,19 @@ however it dies, so that nothing has to be cleaned up before the others can go o
 
 from __future__ import annotations
 
-import fcntl
 import secrets
 import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+
+from service.locks import is_locked, lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
 POLL_S = 0.05
-ABANDONED_AFTER_S = 3600
+ABANDONED_AFTER_S = 60
 
 
 class DeviceTurns:
@@ -40,7 +41,7 @@ class DeviceTurns:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / secrets.token_hex(8)
         with path.open("wb") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            lock(file)
             try:
                 yield
             finally:
@@ -48,7 +49,7 @@ class DeviceTurns:
 
     def waiting(self) -> bool:
         """Whether somebody waits for a picture."""
-        return any(_is_locked(path) for path in self._folder.glob("*"))
+        return any(_is_at_work(path) for path in self._folder.glob("*"))
 
     def make_way(self, still_alive: Callable[[], None]) -> None:
         """Return when nobody waits for a picture.
@@ -61,13 +62,11 @@ class DeviceTurns:
             time.sleep(POLL_S)
 
 
-def _is_locked(path: Path) -> bool:
+def _is_at_work(path: Path) -> bool:
     """Whether the process that made a file is at work; the file of one that died long ago is deleted."""
-    with suppress(FileNotFoundError), path.open("rb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
+    if is_locked(path):
+        return True
+    with suppress(FileNotFoundError):
         if path.stat().st_mtime < time.time() - ABANDONED_AFTER_S:  # not one that is about to be locked
             path.unlink(missing_ok=True)
     return False

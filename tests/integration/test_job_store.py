@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.admission import Admission
+from service.captures import CaptureStore
 from service.errors import (
     BrokerUnavailableError,
     JobConflictError,
@@ -189,6 +190,46 @@ def test_a_finished_job_cannot_be_cancelled(jobs: JobStore) -> None:
     with pytest.raises(JobConflictError):
         jobs.cancel(job.id)
     assert jobs.get(job.id).state == "succeeded"
+
+
+@pytest.mark.parametrize("how", ["fails", "is cancelled"])
+def test_a_capture_is_not_pending_for_ever_when_its_job(jobs: JobStore, how: str) -> None:
+    captures = CaptureStore(jobs)
+    capture, job = captures.create(LOCAL_TENANT, FileSchema(name="a.dng", bytes=1, sha256="1" * 64))
+    assert job
+    assert captures.get(LOCAL_TENANT, capture.id).state == "pending"
+    if how == "fails":
+        jobs.fail(claim(jobs, job), StorageUnavailableError("full"))
+    else:
+        jobs.cancel(job.id)
+    shown = captures.get(LOCAL_TENANT, capture.id)
+    assert (shown.state, shown.error and shown.error.code) == (
+        "unusable",
+        "storage_unavailable" if how == "fails" else "conflict",
+    )
+
+
+def test_only_the_present_attempt_changes_its_capture(jobs: JobStore) -> None:
+    captures = CaptureStore(jobs)
+    capture, job = captures.create(LOCAL_TENANT, FileSchema(name="a.dng", bytes=1, sha256="2" * 64))
+    assert job
+    frozen = claim(jobs, job)
+    time.sleep(LEASE_S * 1.5)
+    present = claim(jobs, job)
+    assert captures.change(present, capture.id, state="usable")
+    with pytest.raises(LeaseLostError):
+        captures.change(frozen, capture.id, state="unusable")
+    assert captures.get(LOCAL_TENANT, capture.id).state == "usable"
+
+
+def test_only_the_present_attempt_reads_its_record(jobs: JobStore) -> None:
+    first = claim(jobs, make_job(jobs))
+    assert jobs.get_ours(first) == first
+    time.sleep(LEASE_S * 1.5)
+    second = claim(jobs, first)
+    assert jobs.get_ours(second) == second
+    with pytest.raises(LeaseLostError):
+        jobs.get_ours(first)
 
 
 def test_a_full_queue_is_refused(settings: Settings, jobs: JobStore) -> None:

@@ -104,6 +104,16 @@ def test_a_server_that_ends_again_and_again_on_a_full_disk_is_explained(
         supervisor._keep_alive()
 
 
+def test_a_full_disk_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    free = iter([0, 0, 1 << 40])
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: SimpleNamespace(free=next(free)))
+    supervisor = Supervisor(Settings(data_dir=tmp_path), "127.0.0.1", 0)
+    supervisor._parts = [Part("the Redis server", [], crashes=[1.0] * 6)]
+    supervisor._wait_for_room()
+    assert supervisor._parts[0].crashes == [], "what happened before counts no more"
+    assert next(free, None) is None
+
+
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "127.1.2.3", "::1"])
 def test_loopback_needs_no_keys(host: str) -> None:
     assert is_loopback(host)

@@ -25,9 +25,11 @@ class RecordedJobs(JobStore):
     def __init__(self) -> None:
         self.renewals: list[tuple[str, float]] = []
         self.error: Exception | None = None
+        self.asked = 0
 
     def renew(self, job: Job, stage: str, progress: float, figures: dict[str, Any] | None = None) -> Job:  # noqa: ARG002
         """Note it."""
+        self.asked += 1
         if self.error:
             raise self.error
         self.renewals.append((stage, progress))
@@ -35,6 +37,7 @@ class RecordedJobs(JobStore):
 
     def check_ours(self, job: Job) -> None:  # noqa: ARG002  (the signature is JobStore's)
         """Raise what is to be raised."""
+        self.asked += 1
         if self.error:
             raise self.error
 
@@ -111,4 +114,16 @@ def test_a_redis_that_is_away_for_a_moment_does_not_stop_the_work(jobs: Recorded
         time.sleep(0.05)
         jobs.error = None
         lease.advance("store", 0)
+        time.sleep(0.1)
     assert ("store", 0) in jobs.renewals
+
+
+def test_work_does_not_wait_for_a_redis_that_is_away(jobs: RecordedJobs, settings: Settings) -> None:
+    with Lease(jobs, JOB, settings.model_copy(update={"lease_renewal_s": 60.0})) as lease:
+        jobs.error = BrokerUnavailableError("away")
+        lease.advance("network", 0.1)
+        asked = jobs.asked
+        for tile in range(5):
+            lease.advance("network", 0.2 + tile / 10)
+        lease.advance("store", 0)
+        assert jobs.asked == asked, "asking may take many seconds: that is the watch's business"

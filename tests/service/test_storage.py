@@ -268,6 +268,36 @@ def test_only_old_remains_count_as_abandoned(store: BlobStore, place: Place) -> 
     assert (old.exists(), new.exists(), store.local_path(KEY).exists()) == (False, True, True)
 
 
+def test_what_a_dead_process_left_is_deleted_and_what_a_live_one_writes_is_not(store: BlobStore, place: Place) -> None:
+    unfinished = place.settings.data_dir / ("blob-cache" if place.settings.blobs_url else "blobs") / "unfinished"
+    with store.scratch() as folder, store.writer(TENANT) as writer:
+        (folder / "part").write_bytes(b"part")
+        for name in ("file", "folder.lock"):
+            (unfinished / name).write_bytes(b"")
+        (unfinished / "folder").mkdir()
+        for path in unfinished.iterdir():
+            os.utime(path, (time.time() - 100, time.time() - 100))
+        (unfinished / "new").write_bytes(b"")
+        assert store.remove_unlocked(50) == 3
+        assert {path.name for path in unfinished.iterdir()} == {
+            folder.name, f"{folder.name}.lock", writer.path.name, "new",
+        }  # fmt: skip
+    assert [path.name for path in unfinished.iterdir()] == ["new"]
+
+
+def test_a_blob_that_is_being_removed_does_not_look_abandoned(store: BlobStore, place: Place) -> None:
+    put(store)
+    for path in place.settings.data_dir.rglob("*"):
+        os.utime(path, (time.time() - 1e6, time.time() - 1e6))
+
+    def sweep_comes() -> bool:
+        store.remove_unlocked(50)
+        return False
+
+    store.remove(KEY, sweep_comes)
+    assert store.local_path(KEY).read_bytes() == DATA
+
+
 # ---- the choice -----------------------------------------------------------------------------------------------
 
 

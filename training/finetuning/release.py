@@ -58,6 +58,7 @@ def publish_finetuned(
     known: Registry | None = None,
     default: bool = False,
     made_by: str = "",
+    unfinished_dir: Path | None = None,
 ) -> ModelRef:
     """Publish the candidate of a finished run as a new version of a model.
 
@@ -69,6 +70,7 @@ def publish_finetuned(
         known: All models that can be found by name; None for those of `registry` alone.
         made_by: What made it, for whoever has to know it again: kept in the manifest.
         default: Make it the registry's default model, if it is better than its base; else the default stays.
+        unfinished_dir: See `new_version`.
 
     Raises:
         ConfigError: The run is not finished, the version exists, or the folder cannot be written to.
@@ -89,6 +91,7 @@ def publish_finetuned(
             training_data=f"{len(report.captures)} noisy captures ({_cameras(report)}), no clean pictures. Its parent: "
             + parent.training_data,
             known=_known(report, parent, made_by),
+            unfinished_dir=unfinished_dir,
         ),
     )
     if default and report.better:
