@@ -67,9 +67,12 @@ def medium_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def impatient(
     server_binary: str, service_settings: dict[str, str], medium_raw: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Playground]:
-    """A service that lets one see within seconds what takes longer in service."""
+    """A service that lets one see within seconds what takes longer in service.
+
+    Its leases are long enough for a busy machine, where a trainer, the nicest of all, waits for the processor for long.
+    """
     folder = tmp_path_factory.mktemp("impatient")
-    settings = {**service_settings, "PHOTOSITE_REDIS_SERVER": server_binary}
+    settings = {**service_settings, "PHOTOSITE_LEASE_S": "4", "PHOTOSITE_REDIS_SERVER": server_binary}
     with serve(folder / "data", **settings) as running:
         yield open_playground(running, medium_raw, folder, settings)
 

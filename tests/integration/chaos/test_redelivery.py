@@ -75,7 +75,7 @@ def redeliveries(log: Path, job_id: str) -> int:
 def test_a_job_longer_than_the_visibility_timeout_runs_once(
     server_binary: str, service_settings: dict[str, str], medium_raw: Path, tmp_path: Path
 ) -> None:
-    settings = {**service_settings, "PHOTOSITE_VISIBILITY_TIMEOUT_S": "1"}
+    settings = {**service_settings, **USUAL, "PHOTOSITE_VISIBILITY_TIMEOUT_S": "1"}
     with serve(tmp_path / "data", PHOTOSITE_REDIS_SERVER=server_binary, **settings) as service:
         material = Material(medium_raw, make_captures(service, tmp_path))
         with extra_worker(service, TRAINER, service.redis_url, **settings):
