@@ -32,6 +32,14 @@ IMPATIENT = {
     "PHOTOSITE_DEVICE": "cpu",
 }
 """Settings that let a test see within seconds what takes longer in service."""
+USUAL = {
+    "PHOTOSITE_MAX_UPLOAD_BYTES": str(512 * 1024 * 1024),
+    "PHOTOSITE_LEASE_S": "10",
+    "PHOTOSITE_LEASE_RENEWAL_S": "3",
+    "PHOTOSITE_SWEEP_INTERVAL_S": "2",
+    "PHOTOSITE_DEVICE": "auto",
+}
+"""The settings of service, not those that let tests see things within seconds."""
 START_TIMEOUT_S = 90
 
 

@@ -23,8 +23,7 @@ from new_camera import (
     write_captures,
     write_unseen,
 )
-from service_latency import USUAL
-from service_process import serve
+from service_process import USUAL, serve
 from tqdm import tqdm
 
 from service.client import PhotositeClient

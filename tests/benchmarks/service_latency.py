@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import httpx
 import numpy as np
 from new_camera import HEIGHT, WIDTH, new_camera
-from service_process import serve, wait_until
+from service_process import USUAL, serve, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,14 +30,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from service_process import RunningService
 
-USUAL = {
-    "PHOTOSITE_MAX_UPLOAD_BYTES": str(512 * 1024 * 1024),
-    "PHOTOSITE_LEASE_S": "10",
-    "PHOTOSITE_LEASE_RENEWAL_S": "3",
-    "PHOTOSITE_SWEEP_INTERVAL_S": "2",
-    "PHOTOSITE_DEVICE": "auto",
-}
-"""The settings of service, not those that let tests see things within seconds."""
 UPLOADS, UPLOAD_BYTES, PIECE_BYTES = 4, 50_000_000, 65536
 LINES = {"over one gigabit": 1e9 / 8, "as fast as this machine can": float("inf")}
 """Bytes per second of all uploads together."""
