@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from service.errors import QueueFullError, QuotaExceededError
 from service.job_records import pace_key, queued_key, waiting_key
-from service.jobs import redis_errors
+from service.redis_access import redis_errors
 
 if TYPE_CHECKING:
     from service.jobs import JobStore
@@ -63,7 +63,7 @@ class Admission:
         most = self._settings.max_tenant_bytes
         if most is None:
             return
-        stored = self._jobs.stored_bytes(tenant)
+        stored = self._jobs.ledger.stored_bytes(tenant)
         if stored + more_bytes > most:
             raise QuotaExceededError(
                 f"{stored / 1e9:.2f} GB are stored, of {most / 1e9:.2f} GB; delete captures or jobs that are done",

@@ -15,7 +15,8 @@ from redis.exceptions import WatchError
 
 from service.errors import NotFoundError
 from service.job_records import Job, hold, job_key, let_go, new_job_id, read, write
-from service.jobs import JobStore, redis_errors
+from service.jobs import JobStore
+from service.redis_access import redis_errors
 from service.schemas import CaptureSchema, CaptureState, DescribeParameters, ErrorSchema, FileSchema
 from service.storage import BlobKey
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import WatchError
 
 from service.job_records import RUNNING_KEY, batch_key, describe_batch, waiting_key
-from service.jobs import redis_errors
+from service.redis_access import redis_errors
 from service.schemas import BatchEndSchema
 from service.webhooks import DUE_KEY, Delivery, batch_deliveries, delivery_key, remove_delivery, write_delivery
 

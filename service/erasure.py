@@ -23,7 +23,8 @@ from service.captures import CaptureStore
 from service.deliveries import DeliveryStore
 from service.errors import NotFoundError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
-from service.jobs import JobStore, redis_errors
+from service.jobs import JobStore
+from service.redis_access import redis_errors
 from service.resumable import ResumableUploads
 from service.storage import make_blob_store
 from service.sweeper import remove_unused_blobs
@@ -56,8 +57,8 @@ class Estate:
 def open_estate(settings: Settings, redis: Redis) -> Estate:
     """What all tenants own, by the settings."""
     jobs = JobStore(redis, settings)
-    blobs = make_blob_store(settings, jobs.announce_blob)
-    uploads = ResumableUploads(settings.uploads_dir, jobs, settings.upload_expiry_s)
+    blobs = make_blob_store(settings, jobs.ledger.announce)
+    uploads = ResumableUploads(settings.uploads_dir, jobs.ledger, settings.upload_expiry_s)
     return Estate(settings=settings, tenants=Tenants(redis), jobs=jobs, uploads=uploads, blobs=blobs)
 
 
@@ -139,7 +140,7 @@ def erase_models(estate: Estate, tenant: str) -> int:
 
 def erase_files(estate: Estate, tenant: str) -> int:
     """Delete all blobs: uploads, results, thumbnails. Whatever held one must have been erased before."""
-    loose = estate.jobs.release_blobs(tenant)
+    loose = estate.jobs.ledger.release_all(tenant)
     remove_unused_blobs(estate.jobs, estate.blobs, loose)
     return len(loose)
 

@@ -15,19 +15,15 @@ times are the Redis server's own, so that clocks of different machines do not ma
 is kept in step with them, says `job_records.py`.
 """
 
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis
-from redis.backoff import ExponentialBackoff
-from redis.exceptions import ConnectionError as RedisConnectionError
-from redis.exceptions import RedisError, WatchError
-from redis.retry import Retry
+from redis.exceptions import WatchError
 
+from service.blob_ledger import BlobLedger
 from service.errors import (
-    BrokerUnavailableError,
     InvalidRequestError,
     JobConflictError,
     JobNotFoundError,
@@ -36,12 +32,10 @@ from service.errors import (
 )
 from service.job_records import (
     FINISHED_KEY,
-    LOOSE_KEY,
     RUNNING_KEY,
     Job,
     Page,
     batch_key,
-    blob_key,
     erase,
     idempotency_key,
     job_key,
@@ -49,46 +43,19 @@ from service.job_records import (
     queued_key,
     read,
     read_page,
-    sizes_key,
     waiting_key,
     write,
     write_progress,
 )
+from service.redis_access import patiently, redis_errors, server_time
 from service.schemas import ErrorSchema, FileSchema
 from service.settings import Settings
-from service.storage import Blob, BlobKey
 from training.errors import PhotositeError
 
 if TYPE_CHECKING:
     from redis.client import Pipeline
 
-_UPLOAD_PREFIX = "upload:"
-Found = TypeVar("Found")
-
 DAY_S = 24 * 3600.0
-PATIENCE_POLL_S = 0.5
-
-
-def connect_redis(settings: Settings) -> Redis:
-    """A client that gives up within seconds; nothing is sent before its first use."""
-    return Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_connect_timeout=2,
-        socket_timeout=5,
-        health_check_interval=25,
-        # A timeout is not tried again: redis-py would do so within each new connection, too, nine times in all.
-        retry=Retry(ExponentialBackoff(cap=0.5, base=0.05), 2, supported_errors=(RedisConnectionError,)),
-    )
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Redis' errors as ours."""
-    try:
-        yield
-    except RedisError as error:
-        raise BrokerUnavailableError("the job store cannot be reached", detail=str(error)) from error
 
 
 Decision = Callable[[Job, float], dict[str, Any] | None]
@@ -111,6 +78,7 @@ class JobStore:
         self._redis = redis
         self._settings = settings
         self._patience_s = patience_s
+        self.ledger = BlobLedger(redis, settings, patience_s)
 
     @property
     def redis(self) -> Redis:
@@ -252,7 +220,7 @@ class JobStore:
             LeaseLostError: The job is no longer ours.
         """
         try:
-            current = self._patiently(lambda: self.get(job.id))
+            current = patiently(lambda: self.get(job.id), self._patience_s)
         except JobNotFoundError as error:  # erased while it ran
             raise LeaseLostError(error.message) from error
         _check_ours(current, job)
@@ -269,7 +237,7 @@ class JobStore:
             _check_ours(current, job)
             return {"model": model}
 
-        return self._patiently(lambda: self._change_ours(job, decide))
+        return patiently(lambda: self._change_ours(job, decide), self._patience_s)
 
     # ---- ends --------------------------------------------------------------------------------------------------
 
@@ -293,7 +261,7 @@ class JobStore:
             done = {"state": "succeeded", "stage": "done", "progress": 1, "finished_at": now, "lease_until": None}
             return {**done, "result": result, "files": files or {}, "model": model, "report": report}
 
-        return self._patiently(lambda: self._change_ours(job, decide))
+        return patiently(lambda: self._change_ours(job, decide), self._patience_s)
 
     def fail(self, job: Job, error: PhotositeError) -> Job:
         """Publish that our attempt failed for good.
@@ -306,7 +274,7 @@ class JobStore:
             _check_ours(current, job)
             return _failure(current, now, error)
 
-        return self._patiently(lambda: self._change_ours(job, decide))
+        return patiently(lambda: self._change_ours(job, decide), self._patience_s)
 
     def release(self, job: Job, error: PhotositeError) -> Job:
         """Give our attempt up for another one later; without attempts left the job fails with `error`.
@@ -319,7 +287,7 @@ class JobStore:
             _check_ours(current, job)
             return self._retry(current, now, error)
 
-        return self._patiently(lambda: self._change_ours(job, decide))
+        return patiently(lambda: self._change_ours(job, decide), self._patience_s)
 
     def cancel(self, job_id: str) -> Job:
         """Cancel a job; a worker that runs it stops at its next tile or training step.
@@ -461,83 +429,11 @@ class JobStore:
         with redis_errors():
             return self._redis.zcard(RUNNING_KEY)
 
-    # ---- blobs -------------------------------------------------------------------------------------------------
-
-    def announce_blob(self, blob: Blob) -> None:
-        """Note a blob that is about to appear: should nothing come to refer to it, the sweep deletes it."""
-        self._patiently(lambda: self._announce_blob(blob))
-
-    def _announce_blob(self, blob: Blob) -> None:
-        with redis_errors(), self._redis.pipeline() as pipeline:
-            pipeline.zadd(LOOSE_KEY, {str(blob.key): self.now()})
-            pipeline.hset(sizes_key(blob.key.tenant), blob.key.sha256, blob.bytes)
-            pipeline.execute()
-
-    def loose_blobs(self) -> dict[BlobKey, float]:
-        """Blobs that may be unused, and since when: long enough for a request to have made its record."""
-        with redis_errors():
-            latest = self.now() - self._settings.blob_grace_s
-            loose: list[Any] = self._redis.zrange(LOOSE_KEY, "-inf", latest, byscore=True, withscores=True)
-        return {BlobKey.parse(name): since for name, since in loose}
-
-    def is_unused(self, key: BlobKey, since: float) -> bool:
-        """Whether nothing refers to a blob, and none has been announced that may."""
-        with redis_errors():
-            return self._redis.zscore(LOOSE_KEY, str(key)) == since and not self._redis.exists(blob_key(key))
-
-    def forget_loose(self, key: BlobKey, since: float) -> None:
-        """Note that a blob is in use or gone; one that was announced again meanwhile stays noted."""
-        with redis_errors(), self._redis.pipeline() as pipeline:
-            pipeline.watch(LOOSE_KEY, blob_key(key))  # type: ignore[no-untyped-call]
-            if self._redis.zscore(LOOSE_KEY, str(key)) != since:
-                return
-            used = self._redis.exists(blob_key(key))
-            pipeline.multi()
-            pipeline.zrem(LOOSE_KEY, str(key))
-            if not used:
-                pipeline.hdel(sizes_key(key.tenant), key.sha256)
-            with suppress(WatchError):  # it is looked at again in the next sweep
-                pipeline.execute()
-
-    def release_blobs(self, tenant: str) -> dict[BlobKey, float]:
-        """Let go of all of a tenant's blobs, whoever held them.
-
-        Returns:
-            Each of them, and since when nobody needs it: now.
-        """
-        with redis_errors(), self._redis.pipeline() as pipeline:
-            fields = cast("list[str]", self._redis.hkeys(sizes_key(tenant)))
-            kept = [f"{tenant}/{sha256}" for sha256 in fields if not sha256.startswith(_UPLOAD_PREFIX)]
-            loose = [name for name, _ in self._redis.zscan_iter(LOOSE_KEY, match=f"{tenant}/*", count=1000)]
-            now = self.now()
-            found = {BlobKey.parse(name): now for name in {*kept, *loose}}
-            for key in found:
-                pipeline.delete(blob_key(key))
-                pipeline.zadd(LOOSE_KEY, {str(key): now})
-            pipeline.execute()
-        return found
-
-    def reserve_upload(self, tenant: str, upload_id: str, size: int) -> None:
-        """Count a resumable upload with all the bytes that it is going to have."""
-        with redis_errors():
-            self._redis.hset(sizes_key(tenant), _upload_field(upload_id), str(size))
-
-    def release_upload(self, tenant: str, upload_id: str) -> None:
-        """Count a resumable upload no more; harmless if it was not."""
-        with redis_errors():
-            self._redis.hdel(sizes_key(tenant), _upload_field(upload_id))
-
-    def stored_bytes(self, tenant: str) -> int:
-        """What a tenant's blobs take, and its resumable uploads will."""
-        with redis_errors():
-            return sum(int(size) for size in cast("list[str]", self._redis.hvals(sizes_key(tenant))))
-
     # ---- parts -------------------------------------------------------------------------------------------------
 
     def now(self) -> float:
         """Seconds since 1970 by the server's clock."""
-        seconds, microseconds = self._redis.time()
-        return seconds + microseconds / 1e6
+        return server_time(self._redis)
 
     def _read(self, job_id: str) -> Job:
         job = read(self._redis, job_id)
@@ -575,25 +471,9 @@ class JobStore:
         except JobNotFoundError as error:  # erased while it ran
             raise LeaseLostError(error.message) from error
 
-    def _patiently(self, act: Callable[[], Found]) -> Found:
-        """Do something that finished work depends on, as soon as Redis is there."""
-        deadline = time.monotonic() + self._patience_s
-        while True:
-            try:
-                return act()
-            except BrokerUnavailableError:
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(PATIENCE_POLL_S)
-
     def _change_all(self, job_ids: list[Any], decide: Decision) -> list[Job]:
         changed = [self._change(str(job_id), decide) for job_id in job_ids]
         return [job for job in changed if job and job.state == "queued"]
-
-
-def _upload_field(upload_id: str) -> str:
-    """What a resumable upload is called among the sizes of blobs."""
-    return f"{_UPLOAD_PREFIX}{upload_id}"
 
 
 def _not_found(job_id: str) -> JobNotFoundError:

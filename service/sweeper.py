@@ -55,12 +55,12 @@ def forget_old_jobs(jobs: JobStore) -> None:
 
 def remove_loose_blobs(jobs: JobStore, blobs: BlobStore) -> None:
     """Delete blobs that nothing refers to any more, and those of requests that never came to make their record."""
-    remove_unused_blobs(jobs, blobs, jobs.loose_blobs())
+    remove_unused_blobs(jobs, blobs, jobs.ledger.loose())
 
 
 def remove_unused_blobs(jobs: JobStore, blobs: BlobStore, loose: dict[BlobKey, float]) -> None:
     """Delete those of the given blobs that nothing refers to, and that were not announced again since."""
     for key, since in loose.items():
-        if jobs.is_unused(key, since):
-            blobs.remove(key, partial(jobs.is_unused, key, since))
-        jobs.forget_loose(key, since)
+        if jobs.ledger.is_unused(key, since):
+            blobs.remove(key, partial(jobs.ledger.is_unused, key, since))
+        jobs.ledger.forget(key, since)

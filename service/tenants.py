@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from service.errors import AuthenticationError, ConflictError, NotFoundError
 from service.job_records import LOCAL_TENANT
-from service.jobs import redis_errors
+from service.redis_access import redis_errors
 from training.errors import ConfigError
 
 if TYPE_CHECKING:

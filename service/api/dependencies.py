@@ -16,10 +16,11 @@ from service.captures import CaptureStore
 from service.erasure import Estate
 from service.errors import AuthenticationError
 from service.job_records import LOCAL_TENANT
-from service.jobs import JobStore, connect_redis
+from service.jobs import JobStore
 from service.models import visible_models
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
+from service.redis_access import connect_redis
 from service.resumable import ResumableUploads
 from service.settings import Settings
 from service.storage import BlobStore, make_blob_store
@@ -68,8 +69,8 @@ def make_services(settings: Settings) -> Services:
         tenants=Tenants(jobs.redis),
         admission=Admission(jobs, settings),
         captures=CaptureStore(jobs),
-        blobs=make_blob_store(settings, jobs.announce_blob),
-        uploads=ResumableUploads(settings.uploads_dir, jobs, settings.upload_expiry_s),
+        blobs=make_blob_store(settings, jobs.ledger.announce),
+        uploads=ResumableUploads(settings.uploads_dir, jobs.ledger, settings.upload_expiry_s),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
         courtesy=Courtesy(),

@@ -44,7 +44,7 @@ def add_data_dir(parser: argparse.ArgumentParser) -> None:
 def open_redis(arguments: argparse.Namespace) -> Iterator[tuple[Settings, Redis]]:
     """The Redis of the running service, or of the data folder of one that does not run now."""
     from service.embedded import reachable_redis  # noqa: PLC0415
-    from service.jobs import connect_redis  # noqa: PLC0415
+    from service.redis_access import connect_redis  # noqa: PLC0415
     from service.settings import load_settings  # noqa: PLC0415
 
     settings = load_settings(data_dir=arguments.data_dir)

@@ -50,7 +50,7 @@ def run_list(arguments: argparse.Namespace) -> int:
                 "tenant": tenant,
                 "keys": sum(key.tenant == tenant for key in keys),
                 "jobs": estate.jobs.count_of(tenant),
-                "bytes": estate.jobs.stored_bytes(tenant),
+                "bytes": estate.jobs.ledger.stored_bytes(tenant),
                 "being_deleted": tenant in leaving,
             }
             for tenant in sorted({*estate.tenants.names(), *leaving})

@@ -16,8 +16,9 @@ from celery.signals import worker_process_init, worker_process_shutdown
 from service import monitoring, tether
 from service.captures import CaptureStore
 from service.job_records import LOCAL_TENANT
-from service.jobs import JobStore, connect_redis
+from service.jobs import JobStore
 from service.queue import LONG_QUEUES, TASK_NAMES
+from service.redis_access import connect_redis
 from service.storage import make_blob_store
 from service.worker.celery_app import make_celery_app
 from training.errors import ModelError
@@ -79,7 +80,7 @@ def make_workshop(settings: Settings) -> Workshop:
         settings=settings,
         jobs=jobs,
         captures=CaptureStore(jobs),
-        blobs=make_blob_store(settings, jobs.announce_blob),
+        blobs=make_blob_store(settings, jobs.ledger.announce),
         models=ModelCache(settings, metrics),
         metrics=metrics,
         turns=DeviceTurns(settings.data_dir / "turns"),

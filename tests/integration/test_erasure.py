@@ -21,7 +21,7 @@ from service.cli import main
 from service.erasure import OWNED, erase_tenant
 from service.errors import AuthenticationError, BrokerUnavailableError, ConflictError, LeaseLostError, NotFoundError
 from service.job_records import Job, new_job_id
-from service.jobs import connect_redis
+from service.redis_access import connect_redis
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
 from service.sweeper import remove_loose_blobs
@@ -213,7 +213,7 @@ def test_a_running_jobs_result_counts_for_nothing(services: Services) -> None:
     ):
         with pytest.raises(LeaseLostError):
             write()
-    wait_until(lambda: bool(services.jobs.loose_blobs()))
+    wait_until(lambda: bool(services.jobs.ledger.loose()))
     remove_loose_blobs(services.jobs, services.blobs)
     assert keys_that_name(services.jobs.redis, GONE) == []
     assert files_that_name(services.settings.data_dir, GONE) == []
@@ -229,7 +229,7 @@ def test_what_a_request_makes_that_was_on_its_way_is_erased(services: Services) 
     services.captures.create(GONE, upload)
     with pytest.raises(AuthenticationError):
         check_not_deleted(GONE, services)
-    wait_until(lambda: bool(services.jobs.loose_blobs()))
+    wait_until(lambda: bool(services.jobs.ledger.loose()))
     remove_loose_blobs(services.jobs, services.blobs)
     assert keys_that_name(services.jobs.redis, GONE) == []
 
@@ -275,7 +275,7 @@ def test_tenants_whose_names_begin_alike_are_not_confused(services: Services) ->
     erase_tenant(services.estate, "lab")
     for tenant, keys in before.items():
         assert sorted(keys_that_name(services.jobs.redis, tenant)) == keys
-        assert services.jobs.stored_bytes(tenant) == 3
+        assert services.jobs.ledger.stored_bytes(tenant) == 3
         assert len(files_that_name(services.settings.data_dir / "tenants" / tenant, "json")) == 1
     assert not (services.settings.data_dir / "blobs" / "tenants" / "lab").exists()
 

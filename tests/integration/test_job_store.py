@@ -19,8 +19,9 @@ from service.errors import (
     StorageUnavailableError,
 )
 from service.job_records import LOCAL_TENANT, Job, new_job_id
-from service.jobs import DAY_S, JobStore, connect_redis
+from service.jobs import DAY_S, JobStore
 from service.queue import JobQueue
+from service.redis_access import connect_redis
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
 from service.storage import LocalBlobStore
@@ -307,7 +308,7 @@ def is_kept(blobs: LocalBlobStore, sha256: str) -> bool:
 
 
 def test_a_failed_or_cancelled_jobs_upload_is_deleted_unless_another_needs_it(jobs: JobStore, tmp_path: Path) -> None:
-    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    blobs = LocalBlobStore(tmp_path, jobs.ledger.announce)
     shared, alone, orphan = (store_blob(blobs, data) for data in (b"shared", b"alone", b"orphan"))
     keeper = make_job(jobs, shared)
     jobs.fail(claim(jobs, make_job(jobs, shared)), UnreadableRawError("corrupt"))
@@ -348,7 +349,7 @@ def retire(jobs: JobStore, settings: Settings, seconds: float) -> JobStore:
 def test_what_ended_long_ago_is_forgotten_with_its_files_and_every_trace(
     settings: Settings, jobs: JobStore, tmp_path: Path
 ) -> None:
-    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    blobs = LocalBlobStore(tmp_path, jobs.ledger.announce)
     ended = []
     for name in (b"one", b"two"):
         upload = FileSchema(name="a.dng", bytes=3, sha256=store_blob(blobs, name))
@@ -374,7 +375,7 @@ def test_what_ended_long_ago_is_forgotten_with_its_files_and_every_trace(
 def test_an_old_job_that_has_not_ended_stays_with_its_upload(
     settings: Settings, jobs: JobStore, tmp_path: Path
 ) -> None:
-    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    blobs = LocalBlobStore(tmp_path, jobs.ledger.announce)
     waiting = make_job(jobs, store_blob(blobs, b"waiting"))
     running = claim(jobs, make_job(jobs, store_blob(blobs, b"running")))
     time.sleep(0.3)
@@ -391,7 +392,7 @@ def test_an_old_job_that_has_not_ended_stays_with_its_upload(
 def test_a_file_that_a_younger_job_needs_outlives_the_older_one(
     settings: Settings, jobs: JobStore, tmp_path: Path
 ) -> None:
-    blobs = LocalBlobStore(tmp_path, jobs.announce_blob)
+    blobs = LocalBlobStore(tmp_path, jobs.ledger.announce)
     shared = store_blob(blobs, b"shared")
     jobs.cancel(make_job(jobs, shared).id)
     succeed(jobs, claim(jobs, make_job(jobs, shared)))

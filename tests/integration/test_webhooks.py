@@ -18,8 +18,9 @@ from service import webhook_sender, webhooks
 from service.deliveries import DeliveryStore
 from service.errors import LeaseLostError
 from service.job_records import Job, new_job_id
-from service.jobs import JobStore, connect_redis
+from service.jobs import JobStore
 from service.outbound import GuardedTransport
+from service.redis_access import connect_redis
 from service.schemas import BatchEndSchema, DenoiseParameters, FileSchema, JobSchema
 from service.settings import Settings
 from service.webhook_sender import WebhookSender
