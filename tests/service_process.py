@@ -37,6 +37,7 @@ USUAL = {
     "PHOTOSITE_LEASE_S": "10",
     "PHOTOSITE_LEASE_RENEWAL_S": "3",
     "PHOTOSITE_SWEEP_INTERVAL_S": "2",
+    "PHOTOSITE_REPUBLISH_AFTER_S": "10",
     "PHOTOSITE_DEVICE": "auto",
 }
 """The settings of service, not those that let tests see things within seconds."""

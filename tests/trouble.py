@@ -20,13 +20,6 @@ if TYPE_CHECKING:
     from job_kinds import Kind, Playground
     from service_process import RunningService
 
-USUAL = {
-    "PHOTOSITE_LEASE_S": "10",
-    "PHOTOSITE_LEASE_RENEWAL_S": "3",
-    "PHOTOSITE_SWEEP_INTERVAL_S": "2",
-    "PHOTOSITE_REPUBLISH_AFTER_S": "10",
-}
-"""The defaults, where what is looked at is how long they make one wait."""
 MOMENTS = 20
 """Times that a job is handed in until it is caught in the middle: some take a fraction of a second."""
 

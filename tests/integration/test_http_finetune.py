@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
     from service_process import RunningService
 
-pytestmark = [
-    pytest.mark.integration,
-    pytest.mark.parametrize("server_binary", ["wheel"], indirect=True),  # the other one is tested enough elsewhere
-]
+pytestmark = pytest.mark.integration
 
 NOISE = (1e-3, 1e-5)
 

@@ -113,7 +113,7 @@ def test_a_new_model_cannot_take_the_name_of_one_that_everybody_uses(service: Ru
 
 
 def test_jobs_are_listed_over_all_pages(client: PhotositeClient, raw: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("service.client.PAGE_JOBS", "2")
+    monkeypatch.setattr("service.client.jobs.PAGE_JOBS", "2")
     with raw.open("rb") as file:
         ids = []
         for _ in range(5):

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from dng_factory import make_dng, sample_mosaic
 from job_kinds import NOISE, Playground, open_playground
-from service_process import serve
-from trouble import USUAL
+from service_process import USUAL, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

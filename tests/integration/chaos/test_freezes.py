@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from job_kinds import Kind, Playground
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("server_binary", ["wheel"], indirect=True)]
+pytestmark = pytest.mark.integration
 
 
 def check_thaws(playground: Playground, kind: Kind, frozen_s: float) -> str:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("server_binary", ["wheel"], indirect=True)]
+pytestmark = pytest.mark.integration
 DISK_BYTES = 48 << 20
 
 

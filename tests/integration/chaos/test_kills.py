@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from job_kinds import Kind, Playground
     from service_process import RunningService
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("server_binary", ["wheel"], indirect=True)]
+pytestmark = pytest.mark.integration
 VICTIMS = ("child", "parent", "both")
 
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from job_kinds import KINDS, Material, make_captures
 from redis_servers import RestartableServer
-from service_process import serve, wait_until
-from trouble import USUAL, answers, check_nothing_left
+from service_process import USUAL, serve, wait_until
+from trouble import answers, check_nothing_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import httpx
     from service_process import RunningService
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("server_binary", ["wheel"], indirect=True)]
+pytestmark = pytest.mark.integration
 HURRIED = {
     "PHOTOSITE_LEASE_S": "3",
     "PHOTOSITE_LEASE_RENEWAL_S": "1",

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Self
 import pytest
 import redis
 from job_kinds import KINDS, Material, begin_finetune, make_captures
-from service_process import RunningService, extra_worker, serve, wait_until
-from trouble import USUAL, check_nothing_left
+from service_process import USUAL, RunningService, extra_worker, serve, wait_until
+from trouble import check_nothing_left
 
 from service.queue import PRIORITY_STEPS
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-pytestmark = [pytest.mark.integration, pytest.mark.parametrize("server_binary", ["wheel"], indirect=True)]
+pytestmark = pytest.mark.integration
 TRAINER = "finetune,validate"
 FOR_EVER = 1_000_000
 
