@@ -214,8 +214,10 @@ class Stock:
 
     def _make_capture(self) -> str:
         store = CaptureStore(self._services.jobs)
-        capture, _ = store.create(self._tenant, self._upload)
-        store.change(self._tenant, capture.id, state="usable", thumbnail=self._keep("thumbnail.webp", b"RIFF"))
+        capture, describing = store.create(self._tenant, self._upload)
+        begun = self._services.jobs.claim(describing.id) if describing else None
+        if begun:
+            store.change(begun, capture.id, state="usable", thumbnail=self._keep("thumbnail.webp", b"RIFF"))
         return capture.id
 
 
