@@ -24,12 +24,12 @@ from service.deliveries import DeliveryStore
 from service.errors import NotFoundError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
 from service.jobs import JobStore
+from service.models import own_models
 from service.redis_access import redis_errors
 from service.resumable import ResumableUploads
 from service.storage import make_blob_store
 from service.sweeper import remove_unused_blobs
 from service.tenants import Tenants
-from training.registry import Registry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -128,7 +128,7 @@ def erase_uploads(estate: Estate, tenant: str) -> int:
 def erase_models(estate: Estate, tenant: str) -> int:
     """Delete the tenant's own models and its default; workers that have loaded one are not disturbed."""
     folder = estate.settings.tenant_dir(tenant)
-    found = len(Registry([estate.settings.tenant_models_dir(tenant)]).references())
+    found = len(own_models(estate.settings, tenant).references())
     try:
         if folder.is_dir():
             with tempfile.TemporaryDirectory(dir=folder.parent) as aside:

@@ -37,6 +37,11 @@ def visible_models(settings: Settings, tenant: str) -> Registry:
     return default_registry(settings.all_models_dir, settings.tenant_models_dir(tenant))
 
 
+def own_models(settings: Settings, tenant: str) -> Registry:
+    """Those that were made for the tenant alone."""
+    return Registry([settings.tenant_models_dir(tenant)])
+
+
 def check_new_model_name(settings: Settings, name: str) -> None:
     """Refuse a name for a tenant's model that is the package's or the operator's: two would answer to it.
 

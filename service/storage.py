@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, Self
 
 from service.errors import ResultExpiredError, StorageUnavailableError
 from service.locks import is_locked, lock
+from service.schemas import FileSchema
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -52,6 +53,10 @@ class Blob(NamedTuple):
 
     key: BlobKey
     bytes: int
+
+    def named(self, name: str) -> FileSchema:
+        """As a file of this name, for a record or an answer."""
+        return FileSchema(name=name, bytes=self.bytes, sha256=self.key.sha256)
 
 
 MOVE_ATTEMPTS = 10

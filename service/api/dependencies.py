@@ -17,7 +17,7 @@ from service.erasure import Estate
 from service.errors import AuthenticationError
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore
-from service.models import visible_models
+from service.models import own_models, visible_models
 from service.monitoring import ApiMetrics
 from service.queue import JobQueue
 from service.redis_access import connect_redis
@@ -57,7 +57,7 @@ class Services:
 
     def own_registry(self, tenant: str) -> Registry:
         """Those that were made for the tenant alone."""
-        return Registry([self.settings.tenant_models_dir(tenant)])
+        return own_models(self.settings, tenant)
 
 
 def make_services(settings: Settings) -> Services:

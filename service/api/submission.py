@@ -15,7 +15,6 @@ from service.erasure import erase_records
 from service.errors import AuthenticationError, InvalidRequestError
 from service.job_records import Job
 from service.outbound import check_url
-from service.schemas import FileSchema
 from service.settings import Settings
 
 IdempotencyHeader = Annotated[
@@ -83,8 +82,7 @@ def keep_capture(upload: Upload, tenant: str, services: Services) -> tuple[Captu
         AuthenticationError: The tenant was deleted meanwhile.
     """
     blob = upload.writer.commit()
-    kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
-    capture, job = services.captures.create(tenant, kept)
+    capture, job = services.captures.create(tenant, blob.named(upload.name))
     services.metrics.upload_bytes.observe(blob.bytes)
     check_not_deleted(tenant, services)
     if job:

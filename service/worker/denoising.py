@@ -36,7 +36,7 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         blob = workshop.blobs.keep(folder / "result.dng", job.tenant)
     return workshop.jobs.succeed(
         job,
-        result=FileSchema(name=result_name(source.name), bytes=blob.bytes, sha256=blob.key.sha256),
+        result=blob.named(result_name(source.name)),
         model=f"{ref.name}@{ref.version}",
         report=report.to_json(),
     )

@@ -47,6 +47,6 @@ def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         state="unusable" if refused else "usable",
         error=ErrorSchema(code=refused.code, message=refused.message) if refused else None,
         facts=facts.to_json(),
-        thumbnail=FileSchema(name=f"{capture_id}.webp", bytes=blob.bytes, sha256=blob.key.sha256),
+        thumbnail=blob.named(f"{capture_id}.webp"),
     )
     return workshop.jobs.succeed(job, report=facts.to_json())

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import shutil
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from service.errors import JobNotFoundError, LeaseLostError
-from service.schemas import FileSchema, FinetuneParameters
 from service.storage import BlobKey
 from training.errors import ConfigError, ModelError
 from training.finetuning.options import FinetuneOptions
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.job_records import Job
+    from service.schemas import FinetuneParameters
     from service.worker.lease import Lease
     from service.worker.pipeline import Workshop
     from training.registry import ModelRef
@@ -59,8 +60,7 @@ def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, leas
     base = workshop.models.registry(job.tenant).resolve(parameters.base)
 
     def advance(stage: str, share: float, figures: dict[str, Any]) -> None:
-        lease.advance(stage, share, figures)
-        workshop.turns.make_way(lambda: lease.advance(stage, share, figures))
+        workshop.turns.make_way(partial(lease.advance, stage, share, figures))
 
     report = finetune(captures, base, run, _options(parameters), device=workshop.settings.device, progress=advance)
     lease.advance("publish", 0)
@@ -68,8 +68,7 @@ def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, leas
     if report.better and parameters.make_default:
         set_default(workshop.settings.tenant_models_dir(job.tenant), str(reference))
     blob = workshop.blobs.keep(run / REPORT_NAME, job.tenant)
-    result = FileSchema(name=REPORT_NAME, bytes=blob.bytes, sha256=blob.key.sha256)
-    done = workshop.jobs.succeed(job, result=result, model=str(reference), report=report.to_json())
+    done = workshop.jobs.succeed(job, result=blob.named(REPORT_NAME), model=str(reference), report=report.to_json())
     shutil.rmtree(run, ignore_errors=True)
     return done
 

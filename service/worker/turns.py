@@ -55,11 +55,12 @@ class DeviceTurns:
         """Return when nobody waits for a picture.
 
         Args:
-            still_alive: Called again and again meanwhile; may raise to end the pause.
+            still_alive: Called at once, and again and again meanwhile; may raise to end the pause.
         """
+        still_alive()
         while self.waiting():
-            still_alive()
             time.sleep(POLL_S)
+            still_alive()
 
 
 def _is_at_work(path: Path) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from service.schemas import MINI_DATASET, FileSchema, ValidateParameters
+from service.schemas import MINI_DATASET, ValidateParameters
 from service.worker.denoising import noise_model
 from training.datasets.validation_sets import open_validation
 from training.submission import Submission
@@ -44,8 +44,7 @@ def validate_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     sets = open_validation(dataset, cache=workshop.settings.data_dir / "cache" / parameters.dataset)
 
     def advance(stage: str, share: float) -> None:
-        lease.advance(stage, share)
-        workshop.turns.make_way(lambda: lease.advance(stage, share))
+        workshop.turns.make_way(partial(lease.advance, stage, share))
 
     with workshop.blobs.scratch() as folder:
         results = tuple(_judge(engine, blocks, options, folder, advance) for blocks in sets)
@@ -53,7 +52,7 @@ def validate_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         lease.advance("store", 0)
         write_report(folder, report, results)
         names = [path.name for path in sorted(folder.iterdir()) if path.suffix != ".png"]
-        kept = {name: _keep(folder / name, job, workshop) for name in names}
+        kept = {name: workshop.blobs.keep(folder / name, job.tenant).named(name) for name in names}
     return workshop.jobs.succeed(
         job,
         result=kept[JSON_NAME],
@@ -74,8 +73,3 @@ def _judge(
     result = validate(engine, blocks, options, submission.add, progress)
     submission.write(folder, engine.manifest.reference, result.seconds_per_benchmark_megapixel)
     return result
-
-
-def _keep(path: Path, job: Job, workshop: Workshop) -> FileSchema:
-    blob = workshop.blobs.keep(path, job.tenant)
-    return FileSchema(name=path.name, bytes=blob.bytes, sha256=blob.key.sha256)

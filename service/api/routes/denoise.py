@@ -22,7 +22,7 @@ from service.api.uploads import FILE_BODY, Upload, obtain_upload
 from service.errors import BrokerUnavailableError, NotFoundError
 from service.job_records import Job, new_job_id
 from service.queue import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
-from service.schemas import DenoiseParameters, DenoiseQuery, FileSchema
+from service.schemas import DenoiseParameters, DenoiseQuery
 from training.errors import PhotositeError
 
 FIRST_POLL_S = 0.02
@@ -93,8 +93,7 @@ async def _accept(
         async with obtain_upload(request, begun.tenant, services, upload_id) as upload:
             await run_in_threadpool(_check, upload, begun, services)
             blob = await run_in_threadpool(upload.writer.commit)
-            kept = FileSchema(name=upload.name, bytes=blob.bytes, sha256=blob.key.sha256)
-            job = begun.model_copy(update={"input": kept})
+            job = begun.model_copy(update={"input": blob.named(upload.name)})
             job = await run_in_threadpool(accept, job, services, idempotency_key)
     except NotFoundError:  # a request that was answered has used its upload up
         earlier = await run_in_threadpool(find_accepted, begun, services, idempotency_key)

@@ -52,7 +52,7 @@ async def finetune(request: Request, caller: CallerDependency, idempotency_key: 
     await run_in_threadpool(caller.services.admission.check_storage, caller.tenant)
     if not is_form(request):
         body = _parse(await read_json(request))
-        return await run_in_threadpool(_begin_finetune, body, caller, idempotency_key)
+        return await run_in_threadpool(_begin_with_ids, body, caller, idempotency_key)
     async with receive_form(request, caller.tenant, caller.services) as form:
         return await run_in_threadpool(_begin_with_files, form, caller, idempotency_key)
 
@@ -73,10 +73,10 @@ def _begin_with_files(form: CaptureForm, caller: Caller, idempotency_key: str | 
     wishes: dict[str, Any] = {name: values[0] for name, values in form.fields.items()}
     stand_ins = [f"{index:032x}" for index, _ in enumerate(form.uploads)]
     body = _parse({**wishes, "captures": [*named, *stand_ins]})
-    _check(body, caller)
+    webhook = _check(body, caller)
     kept = [keep_capture(upload, caller.tenant, caller.services)[0].id for upload in form.uploads]
     captures = tuple(dict.fromkeys([*named, *kept]))  # the same file twice is one capture
-    return _begin_finetune(body.model_copy(update={"captures": captures}), caller, idempotency_key)
+    return _begin(body.model_copy(update={"captures": captures}), webhook, caller, idempotency_key)
 
 
 def _check(body: FinetuneRequest, caller: Caller) -> str | None:
@@ -91,8 +91,11 @@ def _check(body: FinetuneRequest, caller: Caller) -> str | None:
     return check_webhook(body.webhook, "body.webhook", caller.services.settings)
 
 
-def _begin_finetune(body: FinetuneRequest, caller: Caller, idempotency_key: str | None) -> Response:
-    webhook = _check(body, caller)
+def _begin_with_ids(body: FinetuneRequest, caller: Caller, idempotency_key: str | None) -> Response:
+    return _begin(body, _check(body, caller), caller, idempotency_key)
+
+
+def _begin(body: FinetuneRequest, webhook: str | None, caller: Caller, idempotency_key: str | None) -> Response:
     job = Job(
         id=new_job_id(),
         tenant=caller.tenant,
