@@ -4,8 +4,12 @@ Three judges, each an unbiased estimate of the squared error against the signal 
 
 - *second frame*: of a static scene. Its noise is independent of the input's, whatever it is.
 - *recorrupted*: y + n′ is denoised, and compared with y − n′, n′ drawn from the noise's own distribution: the error of
-  the one is uncorrelated with the noise of the other (`objectives/recorrupted.py`). It judges at twice the noise.
-  Gaussian copies with less noise were tried, and believed a model that was worse: photons are no Gaussian noise.
+  the one is uncorrelated with the noise of the other (`objectives/recorrupted.py`). That judges at *twice the noise*,
+  which a candidate that was trained there may be better at without being better at the captures' own. So the gain is
+  carried over: what halving the noise takes off each model's error is seen on a picture whose truth is known, the mean
+  of both outputs, given noise of the same kind. Gaussian copies with less noise were tried instead, and believed a
+  model that was worse: photons are no Gaussian noise. Efron's covariance penalty judges at the captures' own noise,
+  too, but errors of some percent in its variance turned the verdict.
 - *Stein*: from the noisy picture alone, for Gaussian noise (`stein.py`).
 
 And *neighbours*, one half of the pixels against the other, which favours blur: printed, and never asked.
@@ -44,12 +48,12 @@ if TYPE_CHECKING:
 
     Planes = NDArray[np.float32]
 
-JudgeName = Literal["second frame", "recorrupted", "stein", "neighbours"]
+JudgeName = Literal["second frame", "recorrupted", "twice the noise", "stein", "neighbours"]
 TILE = 32
 """Packed pixels, each way, whose errors are one number for the bootstrap."""
-MAX_PIXELS = 1_500_000
-"""Packed pixels that are judged, of all frames together: more make the interval narrower than the frames are alike."""
-PASSES = 4
+MAX_PIXELS = 1_000_000
+"""Packed pixels that are judged, of all frames together: more frames would tell more, more of each would not."""
+PASSES = 6
 """Times that each network denoises every frame's part, the last a quarter of it."""
 
 
@@ -166,7 +170,11 @@ class _Findings:
         unit = float(variance.mean())
         if second is not None:
             self._keep("second frame", [np.square(each - second) - variance for each in outputs], variance, unit)
-        self._keep("recorrupted", _recorrupted(work, passes, signal, variance), variance, unit)
+        draws = _draw_twice(work, signal)
+        twice = _recorrupted(work, passes, draws[0], variance)
+        saved = _saved_by_halving(work, passes, signal, draws)
+        self._keep("recorrupted", [error - less for error, less in zip(twice, saved, strict=True)], variance, unit)
+        self._keep("twice the noise", twice, variance, unit)
         self._keep("stein", _stein(work, passes, outputs, variance), variance, unit)
         self._keep("neighbours", _neighbours(work, passes), variance[:, ::2, ::2], unit, TILE // 2)
         self.shifts.append(np.stack(networks).mean(axis=(2, 3), dtype=np.float64) - work.measured.mean(axis=(1, 2)))
@@ -181,43 +189,68 @@ class _Findings:
         unit: float,
         tile: int = TILE,
     ) -> None:
-        columns = [_tile_means(each, tile) / unit for each in (*errors, variance)]
-        self.tiles.setdefault(name, []).append(np.stack(columns, axis=1))
+        rows = np.stack([_tile_means(each, tile) / unit for each in (*errors, variance)], axis=1)
+        self.tiles.setdefault(name, []).append(rows)
 
     def judgement(self) -> Judgement:
         """What all frames say together."""
-        tables = {name: np.concatenate(parts) for name, parts in self.tiles.items()}
-        best = tables.get("second frame", tables["recorrupted"]).sum(axis=0)
-        sizes = np.array([size for _, size in self.variances], dtype=np.float64)
-        before, after = np.average(self.shifts, axis=0, weights=sizes).round(7).tolist()
+        before, after = np.average(self.shifts, axis=0, weights=[size for _, size in self.variances]).round(7).tolist()
         rows, columns = np.array(self.residuals).mean(axis=0).round(4).tolist()
-        total = sum(unit * size for unit, size in self.variances)
+        _, error, noise = sum(part.sum(axis=0) for part in self.tiles.get("second frame", self.tiles["recorrupted"]))
+        pixels = sum(size for _, size in self.variances)
         return Judgement(
-            gains={name: JudgeGain(bootstrap_gain(*table.T), len(table)) for name, table in tables.items()},
-            error_ratio=round(float(np.sqrt(np.clip(best[1] / best[2], 1e-4, 1))), 4),
+            gains={name: _gain(parts) for name, parts in self.tiles.items()},
+            error_ratio=round(float(np.sqrt(np.clip(error / noise, 1e-4, 1))), 4),
             mean_shift=tuple(after),
             base_shift=tuple(before),
-            shift_error=float(np.sqrt(total) / sizes.sum()),
+            shift_error=float(np.sqrt(sum(unit * size for unit, size in self.variances)) / pixels),
             residual_correlation=Correlation(rows, columns),
         )
 
 
-def _recorrupted(
-    work: _Work, passes: _Passes, signal: Planes, variance: NDArray[np.float64]
-) -> list[NDArray[np.float64]]:
-    """Squared errors, without the noise of what they are measured against, of base and candidate at twice the noise."""
+def _gain(parts: Sequence[NDArray[np.float64]]) -> JudgeGain:
+    """What one judge says of all frames."""
+    table = np.concatenate(parts)
+    captures = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return JudgeGain(bootstrap_gain(table[:, :2], table[:, 2], captures), len(table))
+
+
+def _draw_twice(work: _Work, signal: Planes) -> tuple[Planes, Planes]:
+    """Two draws of the frame's own noise at a signal."""
     generator = torch.Generator().manual_seed(work.seed)
     levels = [
         torch.tensor([values], dtype=torch.float32) for values in (work.actual.shot_noise, work.actual.read_noise)
     ]
-    added = draw_noise(torch.from_numpy(signal)[None], levels[0], levels[1], work.tail, generator)[0]
-    source, target = recorrupt(torch.from_numpy(work.noisy), torch.from_numpy(work.measured), added, 1.0)
+    there = torch.from_numpy(signal)[None]
+    first, second = (draw_noise(there, levels[0], levels[1], work.tail, generator)[0].numpy() for _ in range(2))
+    return first, second
+
+
+def _recorrupted(
+    work: _Work, passes: _Passes, added: Planes, variance: NDArray[np.float64]
+) -> list[NDArray[np.float64]]:
+    """Squared errors, without the noise of what they are measured against, of base and candidate at twice the noise."""
+    drawn = torch.from_numpy(added)
+    source, target = recorrupt(torch.from_numpy(work.noisy), torch.from_numpy(work.measured), drawn, 1.0)
     doubled = work.told.scaled(2)
-    known = variance + np.square(added.numpy(), dtype=np.float64)
+    known = variance + np.square(added, dtype=np.float64)
     return [
         np.square(passes.served(engine, source.numpy(), doubled) - target.numpy(), dtype=np.float64) - known
         for engine in passes.engines
     ]
+
+
+def _saved_by_halving(
+    work: _Work, passes: _Passes, signal: Planes, draws: tuple[Planes, Planes]
+) -> list[NDArray[np.float64]]:
+    """What the squared errors of both lose where `signal` is the truth, when twice the noise becomes once."""
+    once = signal + draws[1]
+    levels = (once + draws[0], work.told.scaled(2)), (once, work.told)
+    errors = [
+        [np.square(passes.served(engine, noisy, told) - signal, dtype=np.float64) for noisy, told in levels]
+        for engine in passes.engines
+    ]
+    return [twice - own for twice, own in errors]
 
 
 def _stein(

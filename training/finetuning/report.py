@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 REPORT_NAME = "report.json"
 _LABELS = {
     "second frame": "the scene's other frame",
-    "recorrupted": "recorrupted copies",
+    "recorrupted": "recorrupted copies, at the captures' noise",
+    "twice the noise": "the same, at twice their noise",
     "stein": "Stein's estimate",
     "neighbours": "neighbours (favours blur; not asked)",
 }
@@ -106,7 +107,7 @@ def describe(report: FinetuneReport) -> str:
     lines += [f"warning: {warning}" for warning in report.warnings]
     for name, gain in report.gains.items():
         interval = f"{gain['low']:+.2f} … {gain['high']:+.2f}"
-        lines.append(f"  {_LABELS[name]:<38} {gain['db']:+.2f} dB  ({interval})  {gain['tiles']:.0f} tiles")
+        lines.append(f"  {_LABELS[name]:<42} {gain['db']:+.2f} dB  ({interval})  {gain['tiles']:.0f} tiles")
     lines.append(
         f"  noise left {100 * report.error_ratio:.0f} %; correlation of neighbours in the noise"
         f" {_pair(report.noise_correlation)}, in what was taken away {_pair(report.residual_correlation)}"

@@ -17,9 +17,9 @@ from training.raw.bayer import CHANNELS
 if TYPE_CHECKING:
     from training.finetuning.judge import Judgement, JudgeName
 
-MARGINS: dict[str, float] = {"second frame": 0.05, "recorrupted": 0.15}
-"""Decibels. Less than the first is not worth another model. Recorrupted copies have twice the noise, and so had those
-that the model was trained on: that alone was measured to make a gain look 0.1 larger than it is."""
+MARGINS: dict[str, float] = {"second frame": 0.05, "recorrupted": 0.1}
+"""Decibels. Less than the first is not worth another model; recorrupted copies rest on a noise model, too, which is
+known to some percent."""
 MAX_SHIFT = 0.001
 """Of full scale: the brightness that Photosite promises to keep. It corrects what a network shifts; one that needs that
 more than its base did has learned something wrong."""
@@ -27,6 +27,7 @@ MIN_TILES = 24
 _WORDS: dict[JudgeName, str] = {
     "second frame": "against the other frame of the same scene",
     "recorrupted": "against noisy copies of the captures' held-out parts",
+    "twice the noise": "at twice the captures' noise",
     "stein": "by Stein's estimate",
     "neighbours": "against neighbouring pixels",
 }

@@ -67,7 +67,7 @@ def test_a_run_ends_with_a_candidate_that_is_not_its_base_and_a_report(
     assert (report.base, report.objective, report.training["steps"]) == ("tiny@1", "recorrupted", 4)
     assert report.training["objective_options"]["noise"] == "own"
     assert [len(capture["sha256"]) for capture in report.captures] == [64, 64]
-    assert set(report.gains) == {"recorrupted", "stein", "neighbours"}
+    assert list(report.gains) == ["recorrupted", "twice the noise", "stein", "neighbours"]
     assert report == load_report(tmp_path / "run")
     assert json.loads(json.dumps(report.to_json())) == report.to_json()
     assert f"than {report.base}" in describe(report)
