@@ -121,7 +121,7 @@ def captures() -> TrainingConfig:
         dataset="captures",
         held_out_share=0.1,
         objective="recorrupted",
-        objective_options={"alpha": 0.5},
+        objective_options={"alpha": 1.0, "signal": "denoised", "noise": "own"},
         patch_size=128,
         batch_size=6,
         steps=1000,
