@@ -17,6 +17,7 @@ PROBE = "import sys, {module}; print(*sorted({{name.partition('.')[0] for name i
 ONLY_IMPORTERS = {
     "rawpy": {"training/raw/decode.py"},
     "imagecodecs": {"training/raw/decode.py", "training/raw/codecs.py"},
+    "bm3d": {"training/baselines/bm3d.py"},
     "boto3": {"service/s3.py"},
     "botocore": {"service/s3.py"},
     "celery": {"service/worker/celery_app.py", "service/worker/tasks.py", "service/commands/serving.py"},

@@ -157,14 +157,15 @@ def _measure(reference: ModelRef, manifest: Manifest, wanted: Publication) -> Ma
 
 def _measure_on_pictures(engine: TorchEngine, manifest: Manifest, pictures: Sequence[Path]) -> Manifest:
     """Halo, error ratios and decibels by noise level."""
-    from training.evaluate import clean_planes, scores, table  # noqa: PLC0415
+    from training.datasets.held_out_raws import clean_planes, prior_level  # noqa: PLC0415
+    from training.evaluate import scores, table  # noqa: PLC0415
     from training.seams import served_halo  # noqa: PLC0415
 
     largest = sorted(map(clean_planes, pictures), key=np.size)[-SEAM_PICTURES:]
     halo = served_halo(engine, largest)
     engine.manifest = dataclasses.replace(manifest, halo=halo)
     shown = tqdm(pictures, desc="measuring", unit="picture", disable=None)
-    results = list(scores(engine, shown, RATIO_LEVELS))
+    results = list(scores(engine, shown, [prior_level(shot) for shot in RATIO_LEVELS]))
     print(table(results))
     return dataclasses.replace(manifest, halo=halo, error_ratios=_ratios(results), metrics=_metrics(results))
 
@@ -198,7 +199,7 @@ def _sidd(engine: Engine, dataset: Path, blocks: BlockSet) -> dict[str, Any]:
 def _ratios(results: list[Score]) -> list[list[float]]:
     """[shot_noise, mean error ratio] per noise level."""
     return [
-        [level, round(float(np.mean([r.error_ratio for r in results if r.shot_noise == level])), 4)]
+        [level, round(float(np.mean([r.error_ratio for r in results if r.level.shot_noise == level])), 4)]
         for level in RATIO_LEVELS
     ]
 
@@ -207,15 +208,15 @@ def _metrics(results: list[Score]) -> dict[str, Any]:
     """Mean decibels per noise level, with how they were measured."""
     rows = {}
     for level in RATIO_LEVELS:
-        at = [result for result in results if result.shot_noise == level]
+        at = [result for result in results if result.level.shot_noise == level]
         rows[f"{level:g}"] = {
-            "input_db": round(float(np.mean([result.noisy for result in at])), 3),
-            "output_db": round(float(np.mean([result.denoised for result in at])), 3),
+            "input_db": round(float(np.mean([result.noisy.psnr for result in at])), 3),
+            "output_db": round(float(np.mean([result.denoised.psnr for result in at])), 3),
         }
     return {
         "psnr_by_shot_noise": rows,
         "pictures": len({result.picture for result in results}),
-        "measured": "photosite models publish: synthetic raws of pictures not trained on, range 1, float32",
+        "measured": "photosite models publish: blocks of 256×256 of raws of pictures not trained on, range 1, float32",
         "hardware": platform.processor() or platform.machine(),
     }
 
@@ -272,6 +273,6 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
 
 
 def _pictures(folder: Path | None, every: int) -> tuple[Path, ...]:
-    from training.evaluate import held_out_pictures  # noqa: PLC0415
+    from training.datasets.held_out_raws import held_out_pictures  # noqa: PLC0415
 
     return tuple(held_out_pictures(folder)[::every]) if folder else ()

@@ -25,6 +25,7 @@ import torch
 
 from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
+from training.datasets.held_out_raws import held_out_pictures
 from training.datasets.synthetic import (
     add_noise,
     load_pictures,
@@ -34,7 +35,6 @@ from training.datasets.synthetic import (
     typical_read_noise,
     unprocess,
 )
-from training.evaluate import held_out_pictures
 from training.loop import CHECKPOINT_NAME, train
 from training.metrics import psnr
 from training.networks.noise_aware import build_noise_aware

@@ -139,7 +139,7 @@ def test_what_cannot_be_published_is_2_and_leaves_nothing(
 def test_a_wrong_data_set_is_told_before_pictures_are_measured(
     folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("training.evaluate.clean_planes", lambda _: pytest.fail("a picture was measured"))
+    monkeypatch.setattr("training.datasets.held_out_raws.clean_planes", lambda _: pytest.fail("a picture was measured"))
     assert publish(folder, "--pictures", str(folder / "pictures"), "--dataset", str(folder / "pictures")) == 2
     assert "expected ValidationNoisyBlocksRaw.mat" in capsys.readouterr().err
 

@@ -1,7 +1,6 @@
 """What no training may see, because quality is judged on it: pictures by name, and a share of any other data.
 
-Names are file stems, so that a picture is held out wherever its folder lies. They are photographs of the CLIC 2025
-validation set; the Kodak set and CID22 are judged on as a whole and belong into no training folder.
+Names are file stems, so that a picture is held out wherever its folder lies.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-HELD_OUT = frozenset(
+CLIC_2025 = frozenset(
     {
         "100a02c269c5948392f283b2aa3bb4da",
         "14ab4af28901fbeb1356b06d2d08ae06",
@@ -23,7 +22,40 @@ HELD_OUT = frozenset(
         "d79d465ac77c36518e0f0d626bf97ec4",
     }
 )
-"""Every third of the 26 CLIC 2025 photographs, sorted by name."""
+"""Every third of the 26 photographs of its validation set, sorted by name."""
+
+CID22 = frozenset(
+    {
+        "1001682",
+        "1147124",
+        "1424246",
+        "1536017106",
+        "1624307",
+        "1938351",
+        "2123337",
+        "2291004",
+        "2600340",
+        "2866385",
+        "3363331",
+        "3779187",
+        "4843579",
+        "5739122",
+        "6763758",
+        "7394483",
+        "Performance-Graph",
+        "pexels-photo-1130297",
+        "pexels-photo-3193731",
+        "pexels-photo-4405455",
+        "pexels-photo-7263002",
+    }
+)
+"""Every fourth of the 83 pictures of its training part, sorted by name."""
+
+KODAK = frozenset(f"kodim{number:02}" for number in range(1, 25))
+"""All of it."""
+
+HELD_OUT = CLIC_2025 | CID22 | KODAK
+"""The pictures of the quality benchmark."""
 
 
 def held_out_groups(groups: Sequence[str], share: float) -> frozenset[str]:

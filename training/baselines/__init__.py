@@ -1,0 +1,53 @@
+"""Methods that train nothing: what people would use instead of a network, for comparison. Importing this loads none.
+
+All take planes and their true noise model, stabilise the noise, treat it as white and Gaussian of unit variance, and go
+back to the linear signal without bias (`anscombe.py`).
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Protocol
+
+from training.errors import ConfigError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from training.noise import NoiseModel
+
+_PLACES = {
+    "bm3d": ("training.baselines.bm3d", "denoise_planes"),
+    "bm3d-colour": ("training.baselines.bm3d", "denoise_colour"),
+    "nl-means": ("training.baselines.nonlocal_means", "denoise"),
+    "wavelets": ("training.baselines.wavelets", "denoise"),
+}
+BASELINES = tuple(_PLACES)
+INSTALL = "pip install 'photosite[benchmark]'"
+
+
+class Baseline(Protocol):
+    """One method."""
+
+    def __call__(self, packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
+        """Denoise (4, h, w) planes R Gr Gb B, linear and not clipped, to the same; never below 0."""
+
+
+def load_baseline(name: str) -> Baseline:
+    """Find a method and the library that it stands on.
+
+    Raises:
+        ConfigError: There is no such method, or its library is not installed.
+    """
+    if name not in _PLACES:
+        raise ConfigError(f"baseline: there is no {name!r}; there are {', '.join(BASELINES)}")
+    module, function = _PLACES[name]
+    try:
+        found: Baseline = getattr(import_module(module), function)
+    except ModuleNotFoundError as error:
+        if (error.name or "").startswith("training"):
+            raise
+        terms = " (BM3D is free for non-commercial use only)" if name.startswith("bm3d") else ""
+        raise ConfigError(f"baseline: {name} needs {error.name}, which is not installed: {INSTALL}{terms}") from error
+    return found

@@ -1,0 +1,48 @@
+"""BM3D on stabilised planes: each by itself, and after a transform that separates brightness from colour.
+
+The `bm3d` package is its authors' and free for non-commercial use only, so nothing of ours depends on it.
+
+Source: Dabov, Foi, Katkovnik, Egiazarian, "Image Denoising by Sparse 3-D Transform-Domain Collaborative Filtering",
+IEEE TIP 16(8), 2007; matching blocks by brightness alone: its section V-C; the program: Mäkinen, Azzari, Foi,
+"Collaborative Filtering of Correlated Noise", IEEE TIP 29, 2020, in its default profile.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import bm3d
+import numpy as np
+
+from training.baselines.anscombe import denoise_stabilised
+from training.baselines.colour_planes import join, separate
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from training.noise import NoiseModel
+
+
+def denoise_planes(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
+    """See `training.baselines.Baseline`; every plane by itself."""
+    return denoise_stabilised(packed, noise, lambda planes: np.concatenate([_filter(plane[None]) for plane in planes]))
+
+
+def denoise_colour(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
+    """See `training.baselines.Baseline`; blocks are matched by brightness, for all colours alike."""
+    return denoise_stabilised(packed, noise, lambda planes: join(_filter(separate(planes))))
+
+
+def _filter(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(n, h, w): BM3D of planes with noise of unit variance, blocks matched by the first of them.
+
+    Its thresholds of similarity are made for a first plane between 0 and 1.
+    """
+    low = planes.min(axis=(1, 2), keepdims=True)
+    extent = max(float(np.ptp(planes[0])), 1.0)
+    profile = bm3d.BM3DProfile()
+    profile.num_threads = 1  # with more, sums are added in another order each time
+    scaled = np.moveaxis((planes - low) / extent, 0, -1)  # (h, w, n)
+    filtered = np.asarray(bm3d.bm3d(scaled, [1 / extent] * len(planes), profile)).reshape(scaled.shape)
+    result: NDArray[np.float64] = np.moveaxis(filtered, -1, 0) * extent + low
+    return result
