@@ -22,7 +22,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-files bench-training bench-methods bench-service bench-finetune clean
+.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-service bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -45,7 +45,10 @@ lint: $(VENV)/.installed-dev
 bench: bench-quality bench-speed
 
 bench-quality: $(VENV)/.installed-dev
-	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/quality.py $(ARGS)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.quality $(ARGS)
+
+bench-crops: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.quality.crops $(FILES) $(ARGS)
 
 bench-speed: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/speed.py $(ARGS)

@@ -48,6 +48,8 @@ SIDE = 1024
 """Photosites of a raw's side: a megapixel, enough to read the noise off."""
 BLOCK = 256
 """Photosites of a block's side, as SIDD has them."""
+MOST_CLIPPED, DRAWS = 0.5, 50
+"""Blocks are drawn again, so often, if a larger share of them is clipped."""
 FILE_LEVELS = {
     10: Levels(black_level=(64,) * 4, white_level=1023),
     14: Levels(black_level=(1024,) * 4, white_level=16383),
@@ -149,15 +151,26 @@ def make_scene(path: Path, blocks: int = 1) -> Scene:
     cfa_pattern = CFA_PATTERNS[turn % 4]
     side = SIDE + 2  # one cell more, so that any pattern can be cut out of it
     mosaic = mosaic_rggb(unprocess(_middle(picture, side), rng))
-    places = rng.integers(0, (SIDE - BLOCK) // 2 + 1, (blocks, 2)) * 2
+    clean = np.clip(restore(mosaic, cfa_pattern, (SIDE, SIDE)), 0, 1)
     return Scene(
         name=path.stem,
         group=path.parent.name,
-        clean=np.clip(restore(mosaic, cfa_pattern, (SIDE, SIDE)), 0, 1),
+        clean=clean,
         cfa_pattern=cfa_pattern,
         bits=(14, 10)[turn // 4 % 2],
-        corners=tuple((int(row), int(column)) for row, column in places),
+        corners=tuple(_draw_corner(clean, rng) for _ in range(blocks)),
     )
+
+
+def _draw_corner(clean: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
+    """Row and column of a block, if possible one that is mostly not clipped: white shows nothing."""
+    corner = (0, 0)
+    for _ in range(DRAWS):
+        row, column = (2 * int(place) for place in rng.integers(0, (SIDE - BLOCK) // 2 + 1, 2))
+        corner = (row, column)
+        if np.mean(clean[row : row + BLOCK, column : column + BLOCK] >= 1) < MOST_CLIPPED:
+            break
+    return corner
 
 
 def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
