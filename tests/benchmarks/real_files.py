@@ -1,7 +1,7 @@
-"""What denoising does to real raws: `make bench-files FILES="a.dng b.dng" ARGS="--crops DIR"`.
+"""What denoising does to real raws: `make bench-files FILES="a.dng b.dng"`; `make bench-crops` shows them.
 
-Noise left in flat patches, shift of the mean per plane and per range of brightness, what stays exactly as it was; and
-crops before and after, as pictures to look at.
+Noise left in flat patches, shift of the mean per plane and per range of brightness, what stays exactly as it was; and,
+in the flattest quarter of the tiles, whether what was taken away is noise, beside BM3D's (`training/residuals.py`).
 """
 
 from __future__ import annotations
@@ -15,24 +15,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+from tqdm import tqdm
 
+from training.baselines import load_baseline
 from training.denoise import DenoiseOptions, denoise_file, pack_signal
 from training.engines import load_engine
+from training.errors import ConfigError
+from training.noise_choice import black_clip
 from training.noise_estimation import estimate_noise
 from training.raw.dng import read_raw
 from training.registry import default_registry
+from training.residuals import TILE, cut_tiles, describe_residual, flattest_tiles
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from training.baselines import Baseline
     from training.noise import NoiseModel
     from training.raw.image import RawImage
+    from training.residuals import Residual
 
 PATCH = 16
 FLAT_SHARE = 0.05
 BINS = 8
-CROP = 192
+WHITE = 1 - 1e-4
+HALO = 16
+"""Packed pixels around a tile that BM3D sees."""
+BM3D = ("bm3d", "bm3d-colour")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,35 +123,59 @@ def judge(before: RawImage, after: RawImage, noise: NoiseModel) -> Finding:
     )
 
 
-def crop_pictures(before: RawImage, after: RawImage) -> NDArray[np.uint8]:
-    """Three crops, the input's above the output's: of a flat, a middling and a textured place of the input.
-
-    White-balanced by grey world, brightened to the input's 99.5th percentile, both alike.
-    """
-    colours = [demosaic_half(pack_signal(raw)) for raw in (before, after)]
-    gains = colours[0][..., 1].mean() / np.maximum(colours[0].mean(axis=(0, 1)), 1e-6)
-    detail = box_mean(np.abs(np.diff(colours[0][None, ..., 1], axis=2)), 63)[0, :-CROP, :-CROP]
-    order = np.argsort(detail, axis=None)
-    places = [np.unravel_index(order[int(share * (order.size - 1))], detail.shape) for share in (0.02, 0.5, 0.98)]
-    columns = []
-    for row, column in places:
-        pair = [colour[row : row + CROP, column : column + CROP] * gains for colour in colours]
-        white = max(float(np.quantile(pair[0], 0.995)), 1e-6)
-        columns.append(np.concatenate([np.clip(crop / white, 0, 1) ** (1 / 2.2) for crop in pair]))
-    return (np.concatenate(columns, axis=1) * 255).astype(np.uint8)
+def sound_photosites(packed: NDArray[np.float32], black_clip: float) -> NDArray[np.bool_]:
+    """(4, h, w) what is neither at white nor at a stored 0."""
+    return (packed < WHITE) & (packed > black_clip)
 
 
-def demosaic_half(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(h, w, 3) red, mean green and blue of each 2×2 cell."""
-    return np.stack([planes[0], (planes[1] + planes[2]) / 2, planes[3]], axis=-1)
+def residual_lines(before: RawImage, after: RawImage, noise: NoiseModel, tiles: int) -> list[str]:
+    """What was taken away, by the model and by BM3D, as a table's rows without the file's name."""
+    noisy, denoised = pack_signal(before), pack_signal(after)
+    sound = sound_photosites(noisy, black_clip(before.metadata))
+
+    def line(name: str, planes: NDArray[np.float32], corners: Sequence[tuple[int, int]]) -> str:
+        return residual_line(
+            name, describe_residual(*(cut_tiles(each, corners) for each in (noisy, planes, sound)), noise), len(corners)
+        )
+
+    flattest = flattest_tiles(noisy, noise, sound)
+    lines = [line("model", denoised, flattest)]
+    sample = flattest[:: max(1, len(flattest) // tiles)][:tiles] if tiles else []
+    if sample:
+        lines.append(line("model, fewer tiles", denoised, sample))
+    for name in BM3D if sample else ():
+        try:
+            lines.append(line(name, denoise_tiles(noisy, sample, load_baseline(name), noise), sample))
+        except ConfigError as error:
+            lines.append(f"{name} | left out: {error} | | ")
+    return lines
+
+
+def residual_line(name: str, found: Residual, tiles: int) -> str:
+    """One row of the table."""
+    variances = " ".join(f"{value:.3f}" for value in found.variance)
+    channel, rows, columns = found.lag
+    return f"{name} | {tiles} | {variances} | {found.correlation:.3f} ({channel}, {rows}, {columns:+})"
+
+
+def denoise_tiles(
+    packed: NDArray[np.float32], corners: Sequence[tuple[int, int]], baseline: Baseline, noise: NoiseModel
+) -> NDArray[np.float32]:
+    """The planes with these tiles denoised, each with some of what surrounds it."""
+    padded = np.pad(packed, ((0, 0), (HALO, HALO), (HALO, HALO)), mode="reflect")
+    result = packed.copy()
+    for row, column in tqdm(corners, unit="tile", disable=None, leave=False):
+        wide = padded[:, row : row + TILE + 2 * HALO, column : column + TILE + 2 * HALO]
+        result[:, row : row + TILE, column : column + TILE] = baseline(wide, noise)[:, HALO:-HALO, HALO:-HALO]
+    return result
 
 
 def main() -> int:
-    """Print one row a file; write crops where asked."""
+    """Print one row a file, then what was taken away from each."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE")
     parser.add_argument("--model", help="model (default: the default)")
-    parser.add_argument("--crops", type=Path, help="folder for pictures of crops, before above after")
+    parser.add_argument("--bm3d-tiles", type=int, default=16, help="tiles that BM3D denoises; 0 for none")
     options = parser.parse_args()
     engine = load_engine(default_registry().resolve(options.model))
     print(f"{engine.manifest.reference} on {engine.device} in {engine.precision}\n")
@@ -148,6 +183,7 @@ def main() -> int:
         "| file | noise used | noise left in flat patches | largest plane shift | largest local shift | margins equal |"
     )
     print("|---|---|---|---|---|---|")
+    taken: list[str] = []
     for file in options.files:
         with tempfile.TemporaryDirectory() as folder:
             target = Path(folder) / "out.dng"
@@ -161,9 +197,15 @@ def main() -> int:
             f"| {file.name} | {used} | {found.noise_left:.3f} | {found.plane_shift:.2e} | {found.local_shift:.2%} "
             f"| {'yes' if found.margins_equal else 'NO'} |"
         )
-        if options.crops:
-            options.crops.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(crop_pictures(before, after)).save(options.crops / f"{file.stem}.png")
+        taken += [
+            f"| {file.name} | {line} |" for line in residual_lines(before, after, report.noise, options.bm3d_tiles)
+        ]
+    print("\nWhat was taken away in the flattest quarter of the tiles, over the noise that was used:\n")
+    print(
+        "| file | by | tiles | variance R Gr Gb B | largest autocorrelation to lag 3, without its sign (channel, rows, columns) |"
+    )
+    print("|---|---|---|---|---|")
+    print("\n".join(taken))
     return 0
 
 
