@@ -201,9 +201,7 @@ def main() -> int:
             f"| {file.name} | {line} |" for line in residual_lines(before, after, report.noise, options.bm3d_tiles)
         ]
     print("\nWhat was taken away in the flattest quarter of the tiles, over the noise that was used:\n")
-    print(
-        "| file | by | tiles | variance R Gr Gb B | largest autocorrelation to lag 3, without its sign (channel, rows, columns) |"
-    )
+    print("| file | by | tiles | variance R Gr Gb B | largest autocorrelation to lag 3 (channel, rows, columns) |")
     print("|---|---|---|---|---|")
     print("\n".join(taken))
     return 0

@@ -33,7 +33,7 @@ from training.datasets.synthetic import (
 from training.denoise import pack_signal
 from training.errors import ConfigError
 from training.noise import NoiseModel
-from training.raw.bayer import CFA_PATTERNS, restore, unpack
+from training.raw.bayer import CFA_PATTERNS, pack, restore, unify, unpack
 from training.raw.image import ActiveArea, RawImage, RawMetadata
 from training.raw.levels import Levels, denormalise, quantise
 
@@ -183,7 +183,7 @@ def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
 def clean_planes(path: Path) -> NDArray[np.float32]:
     """(4, h, w) the clean signal of a picture, packed."""
     scene = make_scene(path)
-    return pack_signal(store(scene.clean, scene))
+    return pack(unify(scene.clean, scene.cfa_pattern))
 
 
 def expose(scene: Scene, level: NoiseLevel) -> RawImage:
