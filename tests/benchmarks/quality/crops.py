@@ -159,6 +159,15 @@ def stack(rows: Sequence[Image.Image]) -> Image.Image:
     return Image.fromarray(np.concatenate([np.asarray(row) for row in rows]))
 
 
+def find_bm3d() -> Baseline | None:
+    """BM3D, or a sentence on why not."""
+    try:
+        return load_baseline("bm3d-colour")
+    except ConfigError as error:
+        print(f"left out: {error}")
+        return None
+
+
 def main() -> int:
     """Write one sheet a scene and one a file."""
     parser = argparse.ArgumentParser(prog="bench-crops", description=__doc__)
@@ -166,14 +175,10 @@ def main() -> int:
     parser.add_argument("--into", type=Path, required=True, metavar="DIR", help="folder for the sheets")
     parser.add_argument("--model", help="model (default: the default)")
     parser.add_argument("--only", default="", help="draw only the scenes with this in their name; '-' for none")
+    parser.add_argument("--quick", action="store_true", help="leave out BM3D, which takes nearly all of the time")
     options = parser.parse_args()
     options.into.mkdir(parents=True, exist_ok=True)
-    try:
-        bm3d = load_baseline("bm3d-colour")
-    except ConfigError as error:
-        bm3d = None
-        print(f"left out: {error}")
-    methods = Methods(load_engine(default_registry().resolve(options.model)), bm3d)
+    methods = Methods(load_engine(default_registry().resolve(options.model)), None if options.quick else find_bm3d())
     for name in tqdm([name for name in SCENES if options.only in name], unit="scene", disable=None):
         golden_sheet(name, methods).save(options.into / f"{name.replace(' ', '-')}.png")
     for path in tqdm(options.files, unit="file", disable=None):
