@@ -4,8 +4,10 @@
 #   make test    set up what tests need, Redis included, and run all of them
 #   make lint    ruff and mypy
 #   make chaos   kill, freeze, starve: what must hold whatever happens, in 20 minutes and more (MINUTES=20: of one job)
-#   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more),
-#                and bench-files FILES="a.dng b.dng": what denoising does to real raws
+#   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more)
+#                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
+#                bench-files FILES="a.dng b.dng": what denoising does to real raws
+#                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
 #                bench-finetune: what fine-tuning gains on a camera that no model knows (half an hour)
