@@ -27,8 +27,8 @@ TILE = 64
 COARSE = 8
 """Means over so many packed pixels squared tell structure from noise."""
 FARTHEST_LAG = 3
-LEAST_SOUND = 0.5
-"""Share of a tile that must not be clipped."""
+LEAST_SOUND = 0.98
+"""Share of a tile that must not be clipped: where much is, what remains has lost one tail of its noise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ def flattest_tiles(
     Args:
         packed: (4, h, w) noisy signal.
         noise: Its noise.
-        sound: (4, h, w) what is not clipped; tiles that mostly are do not count.
+        sound: (4, h, w) what is not clipped; tiles with more than a few clipped photosites do not count.
         share: Of the tiles that do.
     """
     found = []
