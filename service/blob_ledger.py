@@ -12,8 +12,18 @@ from typing import Any, cast
 from redis import Redis
 from redis.exceptions import WatchError
 
-from service.job_records import LOOSE_KEY, blob_key, sizes_key
+from service.job_records import (
+    LOOSE_KEY,
+    blob_key,
+    hold,
+    let_go,
+    let_go_of_pictures,
+    looked_key,
+    pictures_key,
+    sizes_key,
+)
 from service.redis_access import patiently, redis_errors, server_time
+from service.schemas import FileSchema
 from service.settings import Settings
 from service.storage import Blob, BlobKey
 
@@ -59,16 +69,19 @@ class BlobLedger:
             return self._redis.zscore(LOOSE_KEY, str(key)) == since and not self._redis.exists(blob_key(key))
 
     def forget(self, key: BlobKey, since: float) -> None:
-        """Note that a blob is in use or gone; one that was announced again meanwhile stays noted."""
+        """Note that a blob is in use or gone, with its pictures; one that was announced again meanwhile stays noted."""
         with redis_errors(), self._redis.pipeline() as pipeline:
-            pipeline.watch(LOOSE_KEY, blob_key(key))  # type: ignore[no-untyped-call]
+            pipeline.watch(LOOSE_KEY, blob_key(key), pictures_key(key))  # type: ignore[no-untyped-call]
             if self._redis.zscore(LOOSE_KEY, str(key)) != since:
                 return
             used = self._redis.exists(blob_key(key))
+            pictures = cast("dict[str, str]", self._redis.hgetall(pictures_key(key)))
+            now = server_time(self._redis)
             pipeline.multi()
             pipeline.zrem(LOOSE_KEY, str(key))
             if not used:
                 pipeline.hdel(sizes_key(key.tenant), key.sha256)
+                let_go_of_pictures(pipeline, key, pictures, now)
             with suppress(WatchError):  # it is looked at again in the next sweep
                 pipeline.execute()
 
@@ -85,7 +98,7 @@ class BlobLedger:
             now = server_time(self._redis)
             found = {BlobKey.parse(name): now for name in {*kept, *loose}}
             for key in found:
-                pipeline.delete(blob_key(key))
+                pipeline.delete(blob_key(key), pictures_key(key), looked_key(key))
                 pipeline.zadd(LOOSE_KEY, {str(key): now})
             pipeline.execute()
         return found
@@ -96,9 +109,29 @@ class BlobLedger:
             self._redis.hset(sizes_key(tenant), _upload_field(upload_id), str(size))
 
     def release_upload(self, tenant: str, upload_id: str) -> None:
-        """Count a resumable upload no more; harmless if it was not."""
+        """Count a resumable upload no more, and let go of its blob; harmless if there was nothing of it."""
+        file = self.blob_of_upload(tenant, upload_id)
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            now = server_time(self._redis)
+            pipeline.hdel(sizes_key(tenant), _upload_field(upload_id))
+            pipeline.delete(_upload_key(tenant, upload_id))
+            if file:
+                let_go(pipeline, BlobKey(tenant, file.sha256), _upload_field(upload_id), now)
+            pipeline.execute()
+
+    def hold_for_upload(self, tenant: str, upload_id: str, file: FileSchema) -> None:
+        """Keep a complete upload's content for as long as the upload is there; it is counted as a blob from now on."""
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.hdel(sizes_key(tenant), _upload_field(upload_id))
+            pipeline.set(_upload_key(tenant, upload_id), file.model_dump_json())
+            hold(pipeline, BlobKey(tenant, file.sha256), _upload_field(upload_id))
+            pipeline.execute()
+
+    def blob_of_upload(self, tenant: str, upload_id: str) -> FileSchema | None:
+        """An upload's content, where it is a blob already."""
         with redis_errors():
-            self._redis.hdel(sizes_key(tenant), _upload_field(upload_id))
+            kept = cast("str | None", self._redis.get(_upload_key(tenant, upload_id)))
+        return FileSchema.model_validate_json(kept) if kept else None
 
     def stored_bytes(self, tenant: str) -> int:
         """What a tenant's blobs take, and its resumable uploads will."""
@@ -106,6 +139,11 @@ class BlobLedger:
             return sum(int(size) for size in cast("list[str]", self._redis.hvals(sizes_key(tenant))))
 
 
+def _upload_key(tenant: str, upload_id: str) -> str:
+    """Which blob an upload's content is."""
+    return f"ps:upload:{tenant}:{upload_id}"
+
+
 def _upload_field(upload_id: str) -> str:
-    """What a resumable upload is called among the sizes of blobs."""
+    """What a resumable upload is called among the sizes of blobs, and among those who hold one."""
     return f"{_UPLOAD_PREFIX}{upload_id}"

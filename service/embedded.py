@@ -49,8 +49,8 @@ WORKER_SOFT_SHUTDOWN_S = 3
 """A job that is not done by then is taken up again at the next start."""
 POLL_S = 0.1
 RESTART_DELAY_S = 1.0
-WORKERS = {"the worker": "preview,denoise", "the trainer": "finetune,validate"}
-"""Two, so that no picture waits for a training to end."""
+WORKERS = {"the worker": "denoise", "the previewer": "preview", "the trainer": "finetune,validate"}
+"""Three, so that no picture waits for a training to end, and no look at one for another to be denoised."""
 MIN_FREE_BYTES = 1 << 20
 """With less, a process that ended is taken to have ended for that: the Redis server does."""
 MAX_RESTARTS = 5

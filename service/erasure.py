@@ -25,6 +25,7 @@ from service.errors import NotFoundError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
 from service.jobs import JobStore
 from service.models import own_models
+from service.pictures import PictureStore
 from service.redis_access import redis_errors
 from service.resumable import ResumableUploads
 from service.storage import make_blob_store
@@ -138,6 +139,11 @@ def erase_models(estate: Estate, tenant: str) -> int:
     return found
 
 
+def erase_pictures(estate: Estate, tenant: str) -> int:
+    """Erase the requests for pictures that are being made; the pictures themselves are among the files."""
+    return PictureStore(estate.jobs.redis).erase_tickets(tenant)
+
+
 def erase_files(estate: Estate, tenant: str) -> int:
     """Delete all blobs: uploads, results, thumbnails. Whatever held one must have been erased before."""
     loose = estate.jobs.ledger.release_all(tenant)
@@ -151,6 +157,7 @@ OWNED: dict[str, Callable[[Estate, str], int]] = {
     "webhooks": erase_webhooks,  # after the jobs: their end is told
     "uploads": erase_uploads,
     "models": erase_models,
+    "pictures": erase_pictures,
     "files": erase_files,  # the last: the others hold them
 }
 """What a tenant can own, and what erases all of one tenant's and counts it."""

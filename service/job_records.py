@@ -12,7 +12,10 @@ Keys, all beginning with `ps:`
     `jobs:{tenant}`               ids by `created_at`, for listing
     `batch:{tenant}:{batch}`      the same of one batch
     `idempotency:{tenant}:{digest}`  what a client's Idempotency-Key stands for: "FINGERPRINT JOB"
-    `blob:{tenant}/{sha256}`      who refers to a blob: ids of jobs, and of captures
+    `blob:{tenant}/{sha256}`      who refers to a blob: ids of jobs, of captures, of uploads and of pictures
+    `pictures:{tenant}/{sha256}`  what was rendered of a blob: each picture's file by the digest of its request
+    `upload:{tenant}:{id}`        which blob the content of a complete upload is, once it was looked at
+    `looked:{tenant}/{sha256}`    the same digests by the time of the last look
     `loose`                       blobs by the time since which maybe nobody does
     `sizes:{tenant}`              bytes of each of its blobs, and of each resumable upload as `upload:{id}`
 """
@@ -218,6 +221,35 @@ def idempotency_key(tenant: str, key: str) -> str:
 def blob_key(key: BlobKey) -> str:
     """Who refers to a blob."""
     return f"ps:blob:{key}"
+
+
+def pictures_key(key: BlobKey) -> str:
+    """What was rendered of a blob."""
+    return f"ps:pictures:{key}"
+
+
+def looked_key(key: BlobKey) -> str:
+    """When it was looked at."""
+    return f"ps:looked:{key}"
+
+
+def picture_holder(digest: str) -> str:
+    """What a picture is called among those who hold a blob."""
+    return f"picture:{digest}"
+
+
+def let_go_of_pictures(pipeline: "Pipeline", key: BlobKey, pictures: dict[str, str], now: float) -> None:
+    """Queue the commands that forget what was rendered of a blob.
+
+    Args:
+        pipeline: Where they go.
+        key: The blob.
+        pictures: All that is kept at `pictures_key`.
+        now: The time.
+    """
+    for digest, file in pictures.items():
+        let_go(pipeline, BlobKey(key.tenant, FileSchema.model_validate_json(file).sha256), picture_holder(digest), now)
+    pipeline.delete(pictures_key(key), looked_key(key))
 
 
 def sizes_key(tenant: str) -> str:

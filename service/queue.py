@@ -1,4 +1,4 @@
-"""The queue: messages that carry nothing but a job's id.
+"""The queue: messages that carry nothing but a job's id, or a picture's ticket.
 
 In the flow: upload → blob → job → **queue** → worker.
 
@@ -20,9 +20,12 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from service.job_records import Job
+    from service.pictures import Ticket
 
 TASK_NAMES = {queue: f"photosite.{queue}" for queue in ("preview", "denoise", "finetune", "validate")}
 """The task of each queue; the API enqueues by these names and imports no task."""
+RENDER_TASK = "photosite.render"
+"""Pictures for the screen: in the queue of previews, too, but no jobs."""
 LONG_QUEUES = frozenset({"finetune", "validate"})
 """Jobs of minutes and hours, which make way for the others."""
 PRIORITY_INTERACTIVE, PRIORITY_NORMAL, PRIORITY_BATCH = 0, 3, 6
@@ -46,14 +49,20 @@ class JobQueue:
         Raises:
             BrokerUnavailableError: It could not be sent within a few seconds.
         """
+        self._send(TASK_NAMES[job.queue], job.id, job.queue, job.priority)
+
+    def publish_ticket(self, ticket: Ticket) -> None:
+        """Send the message of a picture that somebody waits for.
+
+        Raises:
+            BrokerUnavailableError: It could not be sent within a few seconds.
+        """
+        self._send(RENDER_TASK, str(ticket), "preview", PRIORITY_INTERACTIVE)
+
+    def _send(self, task: str, argument: str, queue: str, priority: int) -> None:
         try:
             self._app.send_task(
-                TASK_NAMES[job.queue],
-                args=[job.id],
-                queue=job.queue,
-                priority=job.priority,
-                retry=True,
-                retry_policy=_RETRY_POLICY,
+                task, args=[argument], queue=queue, priority=priority, retry=True, retry_policy=_RETRY_POLICY
             )
         except OperationalError as error:
             raise BrokerUnavailableError("the queue cannot be reached", detail=str(error)) from error

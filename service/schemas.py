@@ -53,6 +53,23 @@ NoiseText = Annotated[str, Field(max_length=100, examples=["0.001,0.000002"]), A
 """A noise model as `parse_noise` reads it."""
 
 
+_CROP = r"^\d{1,6},\d{1,6},[1-9]\d{0,5},[1-9]\d{0,5}$"
+
+
+def parse_crop(text: str) -> tuple[int, int, int, int]:
+    """Read "X,Y,WIDTH,HEIGHT".
+
+    >>> parse_crop("0,16,512,384")
+    (0, 16, 512, 384)
+    """
+    x, y, width, height = (int(part) for part in text.split(","))
+    return x, y, width, height
+
+
+CropText = Annotated[str, Field(pattern=_CROP, examples=["0,16,512,384"])]
+"""A part of a picture as `parse_crop` reads it."""
+
+
 class DenoiseParameters(BaseModel):
     """How one raw is to be denoised."""
 
@@ -263,6 +280,85 @@ class CaptureSchema(BaseModel):
     error: ErrorSchema | None
     """Why it cannot be used."""
     links: dict[str, str]
+
+
+class PreviewQuery(BaseModel):
+    """Which picture of a raw is wanted."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    stage: Literal["before", "after"] = "before"
+    """As it came from the camera, or denoised."""
+    size: Annotated[int, Field(ge=64, le=2048)] = 2048
+    """Pixels of the longer side; nothing is enlarged."""
+    crop: CropText | None = None
+    """X,Y,WIDTH,HEIGHT in pixels of the whole picture at full size, turned for viewing; none: the whole."""
+
+    @property
+    def place(self) -> tuple[int, int, int, int] | None:
+        """The crop as numbers."""
+        return parse_crop(self.crop) if self.crop else None
+
+
+class TrialQuery(PreviewQuery):
+    """Which picture of a raw is wanted that no job has denoised yet; `after`, its crop is denoised for a look."""
+
+    model: ModelName | None = None
+    """Model as NAME or NAME@VERSION; none: the default."""
+    strength: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """0 gives the input back, 1 denoises fully."""
+
+
+class PictureSizeSchema(BaseModel):
+    """A rendered picture at full size, turned for viewing."""
+
+    width: int
+    height: int
+
+
+class PreviewInfoSchema(BaseModel):
+    """What there is to know of a raw before it is denoised; more of it than is listed here."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True, extra="allow")
+
+    picture: PictureSizeSchema
+    """Its full size: what crops are counted in."""
+    camera: str | None
+    iso: int | None
+    cfa_pattern: str
+    noise: dict[str, list[float]] | None
+    """`shot` and `read` for R, Gr, Gb, B: variance = shot · x + read of the signal between black 0 and white 1."""
+    noise_source: str | None
+    """Where that comes from: "tag" or "estimate"."""
+    denoisable: bool
+    warnings: list[str]
+
+
+class RenderingSchema(BaseModel):
+    """A picture is being made; the same request has it in a moment."""
+
+    state: Literal["rendering"] = "rendering"
+
+
+class SessionRequest(BaseModel):
+    """What begins a session."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    key: Annotated[str, Field(max_length=200)]
+
+
+class SessionSchema(BaseModel):
+    """Who is signed in on the page."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    authenticated: bool
+    """Whether the request's session is a good one."""
+    keys_required: bool
+    """Whether nothing is answered without a key or a session."""
+    tenant: str | None
+    """Whose the answers are; none where nobody is signed in and keys are required."""
 
 
 class CaptureListSchema(BaseModel):

@@ -117,6 +117,8 @@ class Settings(BaseSettings):
     """Where the network runs."""
     cached_models: Count = 2
     """Models that a worker process keeps in memory."""
+    opened_raws_bytes: Count = 256 * 1024**2
+    """What decoded raws that somebody is looking at may take in a worker process's memory, in bytes."""
 
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """TCP port of the worker's /metrics; 0: none."""

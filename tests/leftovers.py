@@ -25,6 +25,7 @@ def find_leftovers(redis_url: str, data_dir: Path) -> list[str]:
             *_unknown_holders(client),
             *_files_without_keys(client, data_dir),
             *_keys_without_files(client, data_dir),
+            *_pictures_of_nothing(client),
             *_wrong_states(client),
             *_loose_ends(client),
             *_unfinished_files(data_dir),
@@ -45,10 +46,17 @@ def _held(client: Any) -> dict[str, set[str]]:
 def _unknown_holders(client: Any) -> Iterator[str]:
     for blob, holders in _held(client).items():
         for holder in holders:
-            kind, _, name = holder.rpartition(":")
-            key = f"ps:capture:{blob.partition('/')[0]}:{name}" if kind == "capture" else f"ps:job:{name}"
-            if not client.exists(key):
+            if not _is_there(client, blob, holder):
                 yield f"the blob {blob} is held by {holder}, which is not there"
+
+
+def _is_there(client: Any, blob: str, holder: str) -> bool:
+    kind, _, name = holder.rpartition(":")
+    tenant = blob.partition("/")[0]
+    if kind == "picture":
+        return any(client.hexists(key, name) for key in client.scan_iter(f"ps:pictures:{tenant}/*"))
+    key = f"ps:{kind}:{tenant}:{name}" if kind else f"ps:job:{name}"  # a capture or an upload, or else a job
+    return bool(client.exists(key))
 
 
 def _files_without_keys(client: Any, data_dir: Path) -> Iterator[str]:
@@ -67,6 +75,14 @@ def _keys_without_files(client: Any, data_dir: Path) -> Iterator[str]:
         yield f"the blob {blob} is held, and not there"
     for blob in sized ^ there:
         yield f"the blob {blob} has a size or a file, not both"
+
+
+def _pictures_of_nothing(client: Any) -> Iterator[str]:
+    held = _held(client)
+    for pattern in ("pictures", "looked"):
+        for key in client.scan_iter(f"ps:{pattern}:*"):
+            if key.removeprefix(f"ps:{pattern}:") not in held:
+                yield f"{key} is there, and not what it is of"
 
 
 def _wrong_states(client: Any) -> Iterator[str]:

@@ -40,6 +40,7 @@ from service.api.routes import (
     long_jobs,
     metrics,
     models,
+    previews,
     tus,
     webhooks,
 )
@@ -92,7 +93,20 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     )
     app.state.services = services
     add_error_handlers(app)
-    for group in (denoise, tus, archives, long_jobs, jobs, batches, captures, models, webhooks, health, metrics):
+    for group in (
+        denoise,
+        tus,
+        archives,
+        long_jobs,
+        jobs,
+        previews,
+        batches,
+        captures,
+        models,
+        webhooks,
+        health,
+        metrics,
+    ):
         app.include_router(group.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")

@@ -19,6 +19,7 @@ from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore
 from service.models import own_models, visible_models
 from service.monitoring import ApiMetrics
+from service.pictures import PictureStore
 from service.queue import JobQueue
 from service.redis_access import connect_redis
 from service.resumable import ResumableUploads
@@ -40,6 +41,7 @@ class Services:
     captures: CaptureStore
     blobs: BlobStore
     uploads: ResumableUploads
+    pictures: PictureStore
     queue: JobQueue
     metrics: ApiMetrics
     courtesy: Courtesy
@@ -71,6 +73,7 @@ def make_services(settings: Settings) -> Services:
         captures=CaptureStore(jobs),
         blobs=make_blob_store(settings, jobs.ledger.announce),
         uploads=ResumableUploads(settings.uploads_dir, jobs.ledger, settings.upload_expiry_s),
+        pictures=PictureStore(jobs.redis),
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
         courtesy=Courtesy(),

@@ -22,6 +22,7 @@ TAGS = [
     {"name": "denoise", "description": "A raw goes in, the same raw comes out, the noise gone."},
     {"name": "uploads", "description": "A raw in as many pieces as the line needs (tus 1.0.0)."},
     {"name": "jobs", "description": "Work that was accepted: how far it is, what it has made, how to end it."},
+    {"name": "previews", "description": "Raws as pictures for the screen, before and after, rendered by a worker."},
     {"name": "captures", "description": "A customer's own noisy raws, to adapt a model to their camera."},
     {"name": "models", "description": "What denoises: published by the operator, or fine-tuned by a customer."},
     {"name": "health", "description": "Probes and metrics; no key is needed."},

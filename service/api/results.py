@@ -28,7 +28,11 @@ _MEDIA_TYPES = {
     ".html": "text/html; charset=utf-8",
     ".csv": "text/csv",
     ".webp": "image/webp",
+    ".jpg": "image/jpeg",
+    ".png": "image/png",
 }
+_SHOWN_INLINE = frozenset({".html", ".webp", ".jpg", ".png"})
+"""What a browser shows; everything else it offers to keep."""
 
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 ACCEPTED: dict[int | str, dict[str, Any]] = {
@@ -127,13 +131,13 @@ async def answer_with_file(
     Raises:
         ResultExpiredError: It is gone.
     """
-    headers = {**headers, "ETag": f'"{file.sha256}"', "Cache-Control": "private, no-cache"}
+    headers = {"Cache-Control": "private, no-cache", **headers, "ETag": f'"{file.sha256}"'}
     if matches_etag(request.headers.get("if-none-match", ""), file.sha256):
         return Response(status_code=304, headers=headers)
     path = await run_in_threadpool(services.blobs.local_path, BlobKey(tenant, file.sha256))
     suffix = file.name[file.name.rfind(".") :].lower()
     media_type = _MEDIA_TYPES.get(suffix, OTHER_MEDIA_TYPE)
-    shown = "inline" if suffix in {".html", ".webp"} else "attachment"
+    shown = "inline" if suffix in _SHOWN_INLINE else "attachment"
     if suffix == ".html":
         headers["Content-Security-Policy"] = REPORT_POLICY
     return FileResponse(

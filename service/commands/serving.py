@@ -158,7 +158,7 @@ def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:
         serve_worker_metrics(settings.worker_metrics_port, metrics_dir)
     warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickle; messages are JSON only
     name = f"{os.getpid()}@{socket.gethostname()}"  # several on one machine must not share one
-    app = make_worker_app(settings)
+    app = make_worker_app(settings, queues)
     worker = app.Worker(queues=queues, hostname=name, loglevel=settings.log_level, pool="prefork", quiet=True)
     worker.start()
     return int(worker.exitcode or 0)

@@ -27,9 +27,11 @@ if TYPE_CHECKING:
     from service.job_records import Job
     from service.jobs import JobStore
     from service.monitoring import WorkerMetrics
+    from service.pictures import PictureStore
     from service.schemas import JobKind
     from service.settings import Settings
     from service.storage import BlobStore
+    from service.worker.opened import OpenedRaws
     from service.worker.turns import DeviceTurns
     from training.engines.base import Engine
     from training.registry import ModelRef, Registry
@@ -61,6 +63,8 @@ class Workshop:
     models: Models
     metrics: WorkerMetrics
     turns: DeviceTurns
+    pictures: PictureStore
+    opened: OpenedRaws
 
 
 WORK_BY_KIND: dict[JobKind, Callable[[Job, Workshop, Lease], Job]] = {

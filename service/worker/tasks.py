@@ -1,4 +1,4 @@
-"""The tasks that a worker offers: each takes a job's id and nothing else.
+"""The tasks that a worker offers: each takes a job's id, or a picture's ticket, and nothing else.
 
 In the flow: queue → **task** → pipeline. Importing this module imports no torch: that happens in each worker process
 after the fork (`make_workshop`), since a parent that has touched an accelerator breaks its children.
@@ -17,13 +17,16 @@ from service import monitoring, tether
 from service.captures import CaptureStore
 from service.job_records import LOCAL_TENANT
 from service.jobs import JobStore
-from service.queue import LONG_QUEUES, TASK_NAMES
+from service.pictures import PictureStore
+from service.queue import LONG_QUEUES, RENDER_TASK, TASK_NAMES
 from service.redis_access import connect_redis
 from service.storage import make_blob_store
 from service.worker.celery_app import make_celery_app
 from training.errors import ModelError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from celery import Celery
 
     from service.settings import Settings
@@ -32,21 +35,33 @@ if TYPE_CHECKING:
 PATIENCE_S = 120
 """So long a finished picture waits for a Redis that is away; then it is done again once Redis is back."""
 
+RENDER_TIME_LIMIT_S = 120
+"""Seconds after which the process that renders a picture is ended."""
+
 logger = logging.getLogger(__name__)
 
 
 class WorkerProcess:
-    """One process of a worker: its workshop is made after the fork, once."""
+    """One process of a worker: its workshop is made after the fork, once.
 
-    def __init__(self, settings: Settings) -> None:
+    Args:
+        settings: The service's settings.
+        denoises: Whether pictures are denoised here.
+    """
+
+    def __init__(self, settings: Settings, *, denoises: bool) -> None:
         self._settings = settings
+        self._denoises = denoises
         self._workshop: Workshop | None = None
 
     def start(self, **_signal: Any) -> None:
         """Get ready to work: import torch and load the default model, so that the first job need not wait for it."""
         tether.die_with_parent(signal.SIGKILL)
+        workshop = self.workshop
+        if not self._denoises:
+            return
         try:
-            self.workshop.models.get(None, LOCAL_TENANT)
+            workshop.models.get(None, LOCAL_TENANT)
         except ModelError as error:
             logger.warning("no default model yet: %s", error.message)
 
@@ -67,33 +82,44 @@ class WorkerProcess:
 
         run_job(job_id, self.workshop)
 
+    def render(self, ticket: str) -> None:
+        """Make the picture that a ticket asks for."""
+        from service.worker.rendering import render_ticket  # noqa: PLC0415  (the same)
+
+        render_ticket(ticket, self.workshop)
+
 
 def make_workshop(settings: Settings) -> Workshop:
     """Connect to what jobs need."""
     from service.worker.model_cache import ModelCache  # noqa: PLC0415  (imports torch: only after the fork)
+    from service.worker.opened import OpenedRaws  # noqa: PLC0415
     from service.worker.pipeline import Workshop  # noqa: PLC0415
     from service.worker.turns import DeviceTurns  # noqa: PLC0415
 
     jobs = JobStore(connect_redis(settings), settings, PATIENCE_S)
     metrics = monitoring.WorkerMetrics()
+    blobs = make_blob_store(settings, jobs.ledger.announce)
     return Workshop(
         settings=settings,
         jobs=jobs,
         captures=CaptureStore(jobs),
-        blobs=make_blob_store(settings, jobs.ledger.announce),
+        blobs=blobs,
         models=ModelCache(settings, metrics),
         metrics=metrics,
         turns=DeviceTurns(settings.data_dir / "turns"),
+        pictures=PictureStore(jobs.redis),
+        opened=OpenedRaws(blobs, settings.opened_raws_bytes),
     )
 
 
-def make_worker_app(settings: Settings) -> Celery:
-    """The Celery app with its tasks, for a worker."""
+def make_worker_app(settings: Settings, queues: Sequence[str] = tuple(TASK_NAMES)) -> Celery:
+    """The Celery app with its tasks, for a worker on these queues."""
     app = make_celery_app(settings)
-    process = WorkerProcess(settings)
+    process = WorkerProcess(settings, denoises=set(queues) != {"preview"})
     for queue, name in TASK_NAMES.items():
         limit_s = settings.long_job_time_limit_s if queue in LONG_QUEUES else settings.job_time_limit_s
         app.task(name=name, time_limit=limit_s)(process.work)
+    app.task(name=RENDER_TASK, time_limit=RENDER_TIME_LIMIT_S)(process.render)
     worker_process_init.connect(process.start, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)
     return app

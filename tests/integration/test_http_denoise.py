@@ -246,7 +246,7 @@ def test_a_job_can_be_cancelled_while_it_runs(service: RunningService, big_raw: 
 def test_a_killed_workers_job_is_done_by_the_next_one_once(service: RunningService, big_raw: Path) -> None:
     job_id = submit(service, big_raw, model="slow", strength="0.9")
     wait_until(lambda: service.job(job_id)["stage"] == "network", 60)
-    workers = [pid for pid, command in service.family().items() if command.endswith("--queues preview,denoise")]
+    workers = [pid for pid, command in service.family().items() if command.endswith("--queues denoise")]
     assert len(workers) == 2, "a parent and its one process"
     os.kill(min(workers), signal.SIGKILL)
     job = service.wait_for_state(job_id, "succeeded", "failed", timeout_s=300)
@@ -259,7 +259,7 @@ def test_a_killed_workers_job_is_done_by_the_next_one_once(service: RunningServi
 def test_a_worker_process_that_crashes_is_replaced_and_its_job_done(service: RunningService, big_raw: Path) -> None:
     job_id = submit(service, big_raw, model="slow", strength="0.8")
     wait_until(lambda: service.job(job_id)["stage"] == "network", 60)
-    workers = [pid for pid, command in service.family().items() if command.endswith("--queues preview,denoise")]
+    workers = [pid for pid, command in service.family().items() if command.endswith("--queues denoise")]
     os.kill(max(workers), signal.SIGKILL)
     job = service.wait_for_state(job_id, "succeeded", "failed", timeout_s=300)
     assert (job["state"], job["attempt"]) == ("succeeded", 2)

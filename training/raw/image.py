@@ -5,7 +5,7 @@ In the flow: **read_raw** makes it, `training/denoise.py` consumes it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -147,3 +147,35 @@ class RawImage:
     def active_mosaic(self) -> NDArray[np.uint16]:
         """(h, w) uint16: a view of the active area."""
         return self.mosaic[self.metadata.active_area.slices]
+
+    def window(self, area: Rectangle) -> RawImage:
+        """A part of the active area as a picture of its own, which is all visible.
+
+        Black and white stay the file's, but for the rows' and columns' mean black deltas, which are the part's own.
+
+        Args:
+            area: Within the active area, in full-frame coordinates; begins on a whole cell of it.
+
+        Raises:
+            ValueError: It does not.
+        """
+        active = self.metadata.active_area
+        inside = area.intersection(active) == area and area.height and area.width
+        if not inside or (area.top - active.top) % 2 or (area.left - active.left) % 2:
+            raise ValueError(f"got the window {tuple(area)}, wanted whole cells of {tuple(active)}")
+        levels = self.metadata.levels
+        levels = replace(
+            levels,
+            black_delta_rows=levels.black_delta_rows[area.top - active.top :][: area.height],
+            black_delta_columns=levels.black_delta_columns[area.left - active.left :][: area.width],
+        )
+        metadata = replace(
+            self.metadata,
+            width=area.width,
+            height=area.height,
+            active_area=ActiveArea(0, 0, area.height, area.width),
+            default_crop=None,
+            levels=levels,
+        )
+        bad_pixels = None if self.bad_pixels is None else self.bad_pixels[area.slices]
+        return RawImage(mosaic=self.mosaic[area.slices], metadata=metadata, bad_pixels=bad_pixels)

@@ -52,6 +52,17 @@ class Levels:
         """(4,) stored numbers between black and white, per channel R, Gr, Gb, B."""
         return self.white_level - self.mean_black
 
+    def scaled(self, shift: int) -> Levels:
+        """The levels of the same signal in numbers times 2 ** shift, which `white_level` must bear."""
+        factor = 2**shift
+        first, second, third, fourth = (factor * black for black in self.black_level)
+        return Levels(
+            black_level=(first, second, third, fourth),
+            white_level=factor * self.white_level,
+            black_delta_rows=tuple(factor * delta for delta in self.black_delta_rows),
+            black_delta_columns=tuple(factor * delta for delta in self.black_delta_columns),
+        )
+
     def black_plane(
         self, cfa_pattern: CfaPattern, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
     ) -> NDArray[np.float32]:

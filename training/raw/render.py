@@ -4,7 +4,7 @@ How it looks is decided once, from the noisy input (`choose_rendering`), and app
 that what differs between two renderings is the mosaic and nothing else. It is no raw editor's rendering: no sharpening,
 no profile's look.
 
-In the flow: read_raw → **render_screen, render_crop** → an image file.
+In the flow: read_raw → **render_screen, render_crop, render_view** → an image file.
 
 Source: white balance and matrix: `colour.py`. Shoulder: Reinhard et al., "Photographic Tone Reproduction for Digital
 Images", SIGGRAPH 2002, equation 4, applied above a knee. Transfer function: IEC 61966-2-1 (sRGB).
@@ -71,12 +71,12 @@ def choose_rendering(raw: RawImage) -> Rendering:
     Args:
         raw: The noisy input.
     """
-    colour = raw.metadata.colour
-    size = _screen_size(raw.metadata.visible_area, LOOK_SIZE)
-    neutral = colour.as_shot_neutral or _grey_world(_binned(raw, (1.0, 1.0, 1.0), size))
+    colour, area = raw.metadata.colour, raw.metadata.visible_area
+    size = _screen_size(area, LOOK_SIZE)
+    neutral = colour.as_shot_neutral or _grey_world(_binned(raw, (1.0, 1.0, 1.0), size, area))
     gains = _gains(neutral)
     matrix = colour.to_srgb(neutral)
-    luminance = _binned(raw, gains, size) @ np.array(matrix).T @ LUMINANCE
+    luminance = _binned(raw, gains, size, area) @ np.array(matrix).T @ LUMINANCE
     exposure, white = _expose(luminance)
     return Rendering(gains=gains, matrix=matrix, exposure=exposure, white=white, orientation=raw.metadata.orientation)
 
@@ -97,7 +97,8 @@ def render_screen(raw: RawImage, rendering: Rendering, long_edge: int) -> NDArra
     """
     if long_edge < 1:
         raise ValueError(f"got a long edge of {long_edge}, wanted at least 1 pixel")
-    balanced = _binned(raw, rendering.gains, _screen_size(raw.metadata.visible_area, long_edge))
+    area = raw.metadata.visible_area
+    balanced = _binned(raw, rendering.gains, _screen_size(area, long_edge), area)
     return turn(_develop(balanced, rendering), rendering.orientation)
 
 
@@ -126,11 +127,65 @@ def render_crop(raw: RawImage, rendering: Rendering, *, x: int, y: int, width: i
             f"got a crop of columns {x}–{x + width} and rows {y}–{y + height}, wanted a part of columns "
             f"{area.left}–{area.right} and rows {area.top}–{area.bottom}"
         )
-    window = _window(raw, crop)
-    colours = demosaic(_balanced_window(raw, rendering.gains, window), raw.metadata.cfa_pattern)
-    top, left = crop.top - window.top, crop.left - window.left
-    cut = colours[top : top + crop.height, left : left + crop.width]
-    return turn(_develop(cut, rendering), rendering.orientation)
+    return turn(_develop(_demosaiced(raw, rendering, crop), rendering), rendering.orientation)
+
+
+def render_view(raw: RawImage, rendering: Rendering, area: Rectangle, long_edge: int) -> NDArray[np.uint8]:
+    """A part of the picture at the size of a screen: of 2×2 cells where these are enough, else of photosites.
+
+    Both are averaged over areas in linear light, never enlarged.
+
+    Args:
+        raw: Any mosaic of the picture that `rendering` was made for.
+        rendering: From `choose_rendering`.
+        area: Which part, in full-frame coordinates as the mosaic lies; within the visible area, not empty.
+        long_edge: Pixels of the longer side; there are fewer where the part has fewer photosites.
+
+    Returns:
+        (h, w, 3) uint8 sRGB, turned for viewing.
+    """
+    longer = max(area.height, area.width)
+    if 2 * long_edge <= longer:
+        cells = _binned(raw, rendering.gains, _screen_size(area, long_edge), area)
+        return turn(_develop(cells, rendering), rendering.orientation)
+    colours = _demosaiced(raw, rendering, area)
+    scale = min(1.0, long_edge / longer)
+    size = max(1, round(area.height * scale)), max(1, round(area.width * scale))
+    return turn(_develop(average_areas(colours, size), rendering), rendering.orientation)
+
+
+def turned_size(area: Rectangle, orientation: int) -> tuple[int, int]:
+    """Width and height of a part of the mosaic once it is turned for viewing.
+
+    >>> turned_size(Rectangle(0, 0, 2, 3), 6)
+    (2, 3)
+    """
+    return (area.height, area.width) if orientation >= 5 else (area.width, area.height)
+
+
+def turn_back(crop: Rectangle, area: Rectangle, orientation: int) -> Rectangle:
+    """Where a crop of the turned picture lies in the mosaic: what `turn` does to a picture, undone for a rectangle.
+
+    Args:
+        crop: In pixels of the turned picture; what hangs over its edge is cut off.
+        area: The part of the mosaic that the picture shows, in full-frame coordinates.
+        orientation: How it is turned, 1 … 8.
+
+    Returns:
+        In full-frame coordinates; empty where the crop lies outside.
+
+    >>> turn_back(Rectangle(0, 0, 1, 1), Rectangle(10, 20, 12, 23), 6)  # the turned picture's top left was bottom left
+    Rectangle(top=11, left=20, bottom=12, right=21)
+    """
+    width, height = turned_size(area, orientation)
+    top, left, bottom, right = crop.intersection(Rectangle(0, 0, height, width))
+    if orientation in {2, 3, 6, 7}:
+        left, right = width - right, width - left
+    if orientation in {3, 4, 7, 8}:
+        top, bottom = height - bottom, height - top
+    if orientation >= 5:
+        top, left, bottom, right = left, top, right, bottom
+    return Rectangle(area.top + top, area.left + left, area.top + bottom, area.left + right)
 
 
 def turn(picture: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
@@ -201,18 +256,18 @@ def _grey_world(cells: NDArray[np.float32]) -> Triple:
 
 
 def _screen_size(area: Rectangle, long_edge: int) -> tuple[int, int]:
-    """Rows and columns of the picture before it is turned: at most one pixel a cell."""
+    """Rows and columns of a part of the picture before it is turned: at most one pixel a cell."""
     rows, columns = area.height // 2, area.width // 2
     scale = min(1.0, long_edge / max(rows, columns))
     return max(1, round(rows * scale)), max(1, round(columns * scale))
 
 
-def _binned(raw: RawImage, gains: Triple, size: tuple[int, int]) -> NDArray[np.float32]:
-    """(*size, 3) float32: white-balanced 2×2 cells of the visible area, clipped at 1, then averaged over areas.
+def _binned(raw: RawImage, gains: Triple, size: tuple[int, int], area: Rectangle) -> NDArray[np.float32]:
+    """(*size, 3) float32: white-balanced 2×2 cells of an area, clipped at 1, then averaged over areas.
 
     Clipped before averaging: where red is clipped in some cells and green in others, their means would be coloured.
     """
-    area, levels = raw.metadata.visible_area, raw.metadata.levels
+    levels = raw.metadata.levels
     mosaic = _good_mosaic(raw, area)
     cells = np.zeros((*size, 3), dtype=np.float32)
     for (row, column), channel in np.ndenumerate(_grid_at(raw, area)):
@@ -227,7 +282,9 @@ def _binned(raw: RawImage, gains: Triple, size: tuple[int, int]) -> NDArray[np.f
 
 
 def average_areas(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
-    """Shrink a plane so that each pixel is the mean of the area it stands for, edges counted by their share.
+    """Shrink a plane, or those of (h, w, n): each pixel is the mean of the area it stands for.
+
+    Edges are counted by their share.
 
     >>> average_areas(np.array([[0.0, 3.0, 6.0]]), (1, 2)).tolist()
     [[1.0, 5.0]]
@@ -268,6 +325,14 @@ def _grid_at(raw: RawImage, area: Rectangle) -> NDArray[np.intp]:
     active = raw.metadata.active_area
     shift = (active.top - area.top, active.left - area.left)
     return np.roll(channel_grid(raw.metadata.cfa_pattern), shift, axis=(0, 1))
+
+
+def _demosaiced(raw: RawImage, rendering: Rendering, crop: Rectangle) -> NDArray[np.float32]:
+    """(h, w, 3) float32: white-balanced camera colours of a part of the visible area, photosite by photosite."""
+    window = _window(raw, crop)
+    colours = demosaic(_balanced_window(raw, rendering.gains, window), raw.metadata.cfa_pattern)
+    top, left = crop.top - window.top, crop.left - window.left
+    return colours[top : top + crop.height, left : left + crop.width]
 
 
 def _window(raw: RawImage, crop: Rectangle) -> Rectangle:
