@@ -343,9 +343,15 @@ class RenderingSchema(BaseModel):
 class SessionRequest(BaseModel):
     """What begins a session."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        json_schema_extra={"examples": [{"key": "ps_0123456789ab_" + 43 * "x"}]},
+    )
 
     key: Annotated[str, Field(max_length=200)]
+    """An API key, made by `photosite keys create`."""
 
 
 class SessionSchema(BaseModel):

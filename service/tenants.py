@@ -74,7 +74,7 @@ class Tenants:
         with redis_errors(), self._redis.pipeline() as pipeline:
             seconds, _ = self._redis.time()
             created_at = datetime.fromtimestamp(seconds, UTC)
-            key = ApiKey(id=_key_id(secret), tenant=tenant, label=label, created_at=created_at)
+            key = ApiKey(id=id_of_key(secret), tenant=tenant, label=label, created_at=created_at)
             fields: dict[Any, Any] = {**key.to_json(), "sha256": _digest(secret)}
             pipeline.hset(_record(key.id), mapping=fields)
             pipeline.sadd(KEYS_KEY, key.id)
@@ -151,10 +151,24 @@ class Tenants:
         """
         if _KEY.fullmatch(secret):
             with redis_errors():
-                tenant, digest = self._redis.hmget(_record(_key_id(secret)), ["tenant", "sha256"])
+                tenant, digest = self._redis.hmget(_record(id_of_key(secret)), ["tenant", "sha256"])
             if tenant and digest and hmac.compare_digest(str(digest), _digest(secret)):
                 return str(tenant)
         raise AuthenticationError("the API key is not known here; it may have been revoked")
+
+    def tenant_of_key(self, key_id: str) -> str | None:
+        """The tenant that a key belongs to; None if it was revoked."""
+        with redis_errors():
+            return cast("str | None", self._redis.hget(_record(key_id), "tenant"))
+
+
+def id_of_key(secret: str) -> str:
+    """The id of a key that `Tenants.authenticate` knows.
+
+    >>> id_of_key("ps_0123456789ab_" + 43 * "x")
+    '0123456789ab'
+    """
+    return secret.split("_")[1]
 
 
 def check_tenant(name: str) -> None:
@@ -169,10 +183,6 @@ def check_tenant(name: str) -> None:
 
 def _record(key_id: str) -> str:
     return f"ps:key:{key_id}"
-
-
-def _key_id(secret: str) -> str:
-    return secret.split("_")[1]
 
 
 def _digest(secret: str) -> str:

@@ -10,17 +10,20 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from fastapi import Depends, FastAPI
-from fastapi.responses import FileResponse
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.responses import FileResponse, HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.staticfiles import StaticFiles
 
 import training
 from service.api.checks import check_parameters
 from service.api.courtesy import CourtesyMiddleware
 from service.api.dependencies import Services, make_services
+from service.api.documentation import documentation_page
 from service.api.errors import add_error_handlers
 from service.api.middleware import (
     LoadMiddleware,
@@ -41,6 +44,7 @@ from service.api.routes import (
     metrics,
     models,
     previews,
+    sessions,
     tus,
     webhooks,
 )
@@ -54,6 +58,8 @@ from service.webhooks import secret_of
 from training.errors import PhotositeError
 
 WEB_FOLDER = Path(__file__).parent.parent / "web"
+COMPRESSED_BYTES = 500
+"""Smaller files of the page are sent as they are."""
 ABANDONED_AFTER_S = 72 * 3600
 """Longer than any job works, where nothing else tells whether it still does."""
 
@@ -104,17 +110,33 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         captures,
         models,
         webhooks,
+        sessions,
         health,
         metrics,
     ):
         app.include_router(group.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
-    app.mount("/web", StaticFiles(directory=WEB_FOLDER), name="web")
+    app.add_api_route("/docs", _show_documentation, include_in_schema=False)
+    app.mount("/web", GZipMiddleware(PageFiles(directory=WEB_FOLDER), minimum_size=COMPRESSED_BYTES), name="web")
     return app
 
 
+class PageFiles(StaticFiles):
+    """The page's files: a browser asks each time whether it has the newest, since their names do not change."""
+
+    def file_response(self, *arguments: Any, **options: Any) -> Response:
+        """A file, or 304."""
+        response = super().file_response(*arguments, **options)
+        response.headers["Cache-Control"] = "no-cache"
+        return response
+
+
 async def _show_page() -> FileResponse:
-    return FileResponse(WEB_FOLDER / "index.html")
+    return FileResponse(WEB_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
+
+
+async def _show_documentation(request: Request) -> HTMLResponse:
+    return HTMLResponse(documentation_page(request.app.openapi(), str(request.base_url)))
 
 
 @asynccontextmanager

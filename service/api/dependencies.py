@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from typing import Annotated, NamedTuple, cast
 
 from fastapi import Depends, Request
-from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from starlette.concurrency import run_in_threadpool
 
 from service.admission import Admission
 from service.api.courtesy import Courtesy
+from service.api.sessions import COOKIE, check_same_origin
 from service.captures import CaptureStore
 from service.erasure import Estate
 from service.errors import AuthenticationError
@@ -23,6 +24,7 @@ from service.pictures import PictureStore
 from service.queue import JobQueue
 from service.redis_access import connect_redis
 from service.resumable import ResumableUploads
+from service.sessions import Sessions
 from service.settings import Settings
 from service.storage import BlobStore, make_blob_store
 from service.tenants import Tenants
@@ -37,6 +39,7 @@ class Services:
     settings: Settings
     jobs: JobStore
     tenants: Tenants
+    sessions: Sessions
     admission: Admission
     captures: CaptureStore
     blobs: BlobStore
@@ -65,10 +68,12 @@ class Services:
 def make_services(settings: Settings) -> Services:
     """Connect the parts by the settings."""
     jobs = JobStore(connect_redis(settings), settings)
+    tenants = Tenants(jobs.redis)
     return Services(
         settings=settings,
         jobs=jobs,
-        tenants=Tenants(jobs.redis),
+        tenants=tenants,
+        sessions=Sessions(jobs.redis, tenants),
         admission=Admission(jobs, settings),
         captures=CaptureStore(jobs),
         blobs=make_blob_store(settings, jobs.ledger.announce),
@@ -92,18 +97,29 @@ ServicesDependency = Annotated[Services, Depends(get_services)]
 _bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key made by `photosite keys create`")
 
 
+_cookie = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="Session", description="Begun by `POST /session`")
+
+
 async def get_tenant(
-    services: ServicesDependency, credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
+    request: Request,
+    services: ServicesDependency,
+    credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)],
+    token: Annotated[str | None, Depends(_cookie)],
 ) -> str:
-    """Who is asking, by the key in `Authorization: Bearer KEY`.
+    """Who is asking, by the key in `Authorization: Bearer KEY`, or else by the page's session.
 
     Raises:
         AuthenticationError: There is no key where one is needed, or it is not known.
+        PermissionDeniedError: A browser asks for a change that no page of ours has asked it for.
     """
     if credentials is not None:
         return await run_in_threadpool(services.tenants.authenticate, credentials.credentials)
+    tenant = await run_in_threadpool(services.sessions.tenant_of, token) if token else None
+    check_same_origin(request, proof=tenant is not None)
+    if tenant is not None:
+        return tenant
     if services.settings.require_keys:
-        raise AuthenticationError("an API key is needed: send it as `Authorization: Bearer KEY`")
+        raise AuthenticationError("an API key is needed: send it as `Authorization: Bearer KEY`, or sign in")
     return LOCAL_TENANT
 
 

@@ -79,10 +79,11 @@ def problem_of_failed(job: Job, headers: Mapping[str, str]) -> JSONResponse:
 
 def declare_problems(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """What a route's `responses` say about its error answers; `Api` adds the schema to the description."""
-    return {status: _declare_problem(status) for status in (*statuses, 500)}
+    return {status: declare_problem(status) for status in (*statuses, 500)}
 
 
-def _declare_problem(status: int) -> dict[str, Any]:
+def declare_problem(status: int) -> dict[str, Any]:
+    """The same of one status."""
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": f"#/components/schemas/{ProblemSchema.__name__}"}}}
     declared = {"description": phrase_of(status), "content": content}
     return {**declared, "headers": _PROBLEM_HEADERS[status]} if status in _PROBLEM_HEADERS else declared

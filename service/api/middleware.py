@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from service.api.documentation import STYLE_DIGEST
 from service.api.errors import METHODS, PROBLEM_MEDIA_TYPE, problem_of, problem_of_status
 from service.errors import OverloadedError
 
@@ -19,12 +20,14 @@ if TYPE_CHECKING:
 
     from service.monitoring import ApiMetrics
 
-STRICT_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
-DOCS_POLICY = (  # FastAPI's documentation page loads its program from this address
-    "default-src 'self'; script-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; "
-    "style-src 'self' 'unsafe-inline' https://cdn.jsdelivr.net; img-src 'self' data: https://fastapi.tiangolo.com; "
-    "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+STRICT_POLICY = (
+    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "form-action 'self'"
 )
+DOCS_POLICY = f"{STRICT_POLICY}; style-src 'sha256-{STYLE_DIGEST}'"
+"""The documentation is one file that holds its style itself."""
+PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
+"""What a photograph is looked at without."""
 TUS_VERSION = "1.0.0"
 _ALWAYS_SERVED = ("/health/", "/metrics")
 _KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})
@@ -47,6 +50,7 @@ class SecurityHeadersMiddleware:
                 headers.setdefault("Content-Security-Policy", policy)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
+                headers["Permissions-Policy"] = PERMISSIONS
             await send(message)
 
         await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)

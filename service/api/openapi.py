@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 
+from service.api.errors import declare_problem
+from service.api.sessions import SAFE_METHODS
 from service.schemas import FinetuneRequest, JobSchema, ProblemSchema
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ TAGS = [
     {"name": "previews", "description": "Raws as pictures for the screen, before and after, rendered by a worker."},
     {"name": "captures", "description": "A customer's own noisy raws, to adapt a model to their camera."},
     {"name": "models", "description": "What denoises: published by the operator, or fine-tuned by a customer."},
+    {"name": "session", "description": "The page's: a key once, then a cookie that no script can read."},
     {"name": "health", "description": "Probes and metrics; no key is needed."},
 ]
 EXAMPLE_JOB = {
@@ -73,7 +76,9 @@ class Api(FastAPI):
     """
 
     def __init__(self, *, needs_keys: bool, **options: Any) -> None:
-        super().__init__(generate_unique_id_function=name_operation, openapi_tags=TAGS, redoc_url=None, **options)
+        super().__init__(
+            generate_unique_id_function=name_operation, openapi_tags=TAGS, docs_url=None, redoc_url=None, **options
+        )
         self._needs_keys = needs_keys
 
     def openapi(self) -> dict[str, Any]:
@@ -84,18 +89,21 @@ class Api(FastAPI):
             components[ProblemSchema.__name__] = ProblemSchema.model_json_schema(mode="serialization")
             components[FinetuneRequest.__name__] = FinetuneRequest.model_json_schema()  # its route reads it itself
             components[JobSchema.__name__]["examples"] = [EXAMPLE_JOB]
-            for operation in _operations(description):
+            for method, operation in _operations(description):
                 _summarise(operation)
+                if "security" in operation and method.upper() not in SAFE_METHODS:
+                    operation["responses"].setdefault("403", declare_problem(403))
                 if not self._needs_keys and "security" in operation:
                     operation["security"].insert(0, {})
         return super().openapi()
 
 
-def _operations(description: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _operations(description: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Method and operation of each."""
     for methods in description["paths"].values():
         for method, operation in methods.items():
             if method in _OPERATIONS:
-                yield operation
+                yield method, operation
 
 
 def _summarise(operation: dict[str, Any]) -> None:
