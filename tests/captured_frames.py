@@ -48,6 +48,7 @@ def make_frame(
     source = folder / name
     source.write_bytes(name.encode())
     return Frame(
+        path=source,
         name=name,
         digest=hashlib.sha256(name.encode()).hexdigest(),
         camera=camera,

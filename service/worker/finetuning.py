@@ -67,8 +67,11 @@ def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, leas
     reference = _publish(workshop.jobs.get_ours(job), run, workshop)
     if report.better and parameters.make_default:
         set_default(workshop.settings.tenant_models_dir(job.tenant), str(reference))
-    blob = workshop.blobs.keep(run / REPORT_NAME, job.tenant)
-    done = workshop.jobs.succeed(job, result=blob.named(REPORT_NAME), model=str(reference), report=report.to_json())
+    names = [REPORT_NAME, *(name for drawn in report.pictures for name in drawn["files"].values())]
+    kept = {name: workshop.blobs.keep(run / name, job.tenant).named(name) for name in names}
+    done = workshop.jobs.succeed(
+        job, result=kept.pop(REPORT_NAME), files=kept, model=str(reference), report=report.to_json()
+    )
     shutil.rmtree(run, ignore_errors=True)
     return done
 

@@ -51,7 +51,7 @@ def validate_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         report = describe(engine, parameters.dataset, options, results)
         lease.advance("store", 0)
         write_report(folder, report, results)
-        names = [path.name for path in sorted(folder.iterdir()) if path.suffix != ".png"]
+        names = [path.name for path in sorted(folder.iterdir())]
         kept = {name: workshop.blobs.keep(folder / name, job.tenant).named(name) for name in names}
     return workshop.jobs.succeed(
         job,

@@ -68,6 +68,10 @@ def test_captures_become_a_better_model_that_serves_at_once(
     assert (shown["model"], versions(service, "mine")) == ("mine@1", ["1"])
     assert shown["report"]["better"] is True, shown["report"]["reasons"]
     assert service.client.get(f"/jobs/{job_id}/result").json() == shown["report"]
+    assert shown["report"]["curve"][-1][0] == 300
+    assert stages["judge"]["curve"] == shown["report"]["curve"], "who comes late sees all of it"
+    for name in (name for drawn in shown["report"]["pictures"] for name in drawn["files"].values()):
+        assert service.client.get(shown["links"][name]).headers["content-type"] == "image/webp"
     for query in ("?model=mine", ""):
         answer = service.client.post(f"/denoise{query}", content=raw.read_bytes())
         assert (answer.status_code, answer.headers["x-photosite-model"]) == (200, "mine@1")

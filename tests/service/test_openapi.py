@@ -29,25 +29,32 @@ OPERATIONS = {
     "/jobs/{job_id}/events": {"get"},
     "/jobs/{job_id}/result": {"get"},
     "/jobs/{job_id}/files/{name}": {"get"},
+    "/jobs/{job_id}/preview": {"get"},
+    "/jobs/{job_id}/preview-info": {"get"},
     "/jobs/results.zip": {"get"},
     "/jobs/finetune": {"post"},
     "/jobs/validate": {"post"},
     "/uploads": {"post", "options"},
     "/uploads/{upload_id}": {"head", "patch", "delete"},
+    "/uploads/{upload_id}/preview": {"get"},
+    "/uploads/{upload_id}/preview-info": {"get"},
     "/batches/{batch}": {"get", "delete"},
     "/captures": {"get", "post"},
     "/captures/{capture_id}": {"get", "delete"},
     "/captures/{capture_id}/thumbnail": {"get"},
+    "/captures/{capture_id}/preview": {"get"},
+    "/captures/{capture_id}/preview-info": {"get"},
     "/models": {"get"},
     "/models/{model}": {"get", "delete"},
     "/models/{model}/default": {"put"},
     "/webhook-secret": {"get"},
+    "/session": {"get", "post", "delete"},
     "/health/live": {"get"},
     "/health/ready": {"get"},
     "/metrics": {"get"},
 }
 """What the service offers, written out: nothing comes or goes unnoticed."""
-OPEN = {"/health/live", "/health/ready", "/metrics"}
+OPEN = {"/health/live", "/health/ready", "/metrics", "/session"}
 PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/ProblemSchema"}}}
 JOB_PATH = "/jobs/" + "0" * 32
 
@@ -128,7 +135,8 @@ def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
 
 
 def test_a_key_is_asked_for_everywhere_but_where_it_is_not(make_app: Callable[[bool], FastAPI]) -> None:
-    for require_keys, wanted in ((True, [{"ApiKey": []}]), (False, [{}, {"ApiKey": []}])):
+    known = [{"ApiKey": []}, {"Session": []}]
+    for require_keys, wanted in ((True, known), (False, [{}, *known])):
         description = make_app(require_keys).openapi()
         assert description["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
         for path, method, operation in operations(description):

@@ -40,8 +40,10 @@ class Frame:
     """One capture."""
 
     name: str
+    path: Path
+    """The file."""
     digest: str
-    """SHA-256 of the file."""
+    """Its SHA-256."""
     camera: str
     mosaic: CachedMosaic
     """(H, W) linear, not clipped, unified to RGGB."""
@@ -125,6 +127,7 @@ def _open_frame(path: Path, store: MosaicCache, patch_size: int) -> Frame:
     black_clip = capture.mosaic.facts["black_clip"]
     return Frame(
         name=path.name,
+        path=path,
         digest=digest,
         camera=capture.mosaic.facts["camera"],
         mosaic=capture.mosaic,

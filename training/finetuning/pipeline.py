@@ -15,9 +15,11 @@ from training.checkpoint import load_checkpoint, load_weights
 from training.engines import load_engine
 from training.errors import ConfigError
 from training.finetuning.character import correlation_warning
+from training.finetuning.curve import LossCurve
 from training.finetuning.judge import judge
 from training.finetuning.material import gather
 from training.finetuning.patches import FramePatches
+from training.finetuning.pictures import draw_verdict
 from training.finetuning.plan import choose_objective, draft, fit_batch, fit_patches, patch_unit
 from training.finetuning.regions import split_frames
 from training.finetuning.release import publish_candidate
@@ -26,6 +28,7 @@ from training.finetuning.verdict import decide
 from training.loop import CHECKPOINT_NAME, start_from, train
 from training.raw.atomic import replacing
 from training.run.distributed import training_device
+from training.run.journal import LOG_NAME, read_log
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,7 +46,7 @@ if TYPE_CHECKING:
     from training.loop import StepReport
     from training.registry import ModelRef
 
-    Progress = Callable[[str, float, dict[str, float]], None]
+    Progress = Callable[[str, float, dict[str, Any]], None]
 
 REQUEST_NAME = "finetune.json"
 
@@ -65,9 +68,10 @@ def finetune(
         run: Folder for checkpoint, log, decoded captures, candidate and report.
         options: How.
         device: "cpu", "cuda", or "auto" for the fastest at hand.
-        progress: Called with a stage ("read", "noise", "train", "judge"), its share done, 0 … 1, and figures (loss,
-            step, steps, eta_s in training): between every two training steps and between judged tiles. What it
-            raises ends the work and leaves the run to be gone on with by the same call.
+        progress: Called with a stage ("read", "noise", "train", "judge", "draw"), its share done, 0 … 1, and figures:
+            loss, step, steps, eta_s in training, and from then on the curve of the loss; between every two training
+            steps and between judged tiles. What it raises ends the work and leaves the run to be gone on with by the
+            same call.
 
     Returns:
         What was found out; the candidate lies in the run's folder, for `publish_finetuned`.
@@ -82,16 +86,20 @@ def finetune(
     _claim(run, base, material, options)
     config = _plan(base, material, options, run, target)
     splits = split_frames(material.frames, material.groups, options.held_out_share, config.patch_size)
-    trained = _train(config, base, run, _patches(material, splits, config), device=target, tell=tell)
+    curve = LossCurve(_logged(run))
+    trained = _train(config, base, run, _patches(material, splits, config), device=target, tell=tell, curve=curve)
     candidate = publish_candidate(run, base, material.frames[0])
     engines = load_engine(base, device), load_engine(candidate, device)
-    judgement = judge(engines, material, [each.held_out for each in splits], lambda share: tell("judge", share, {}))
+    shown, held_out = {"curve": curve.points()}, [each.held_out for each in splits]
+    judgement = judge(engines, material, held_out, lambda share: tell("judge", share, shown))
     report = _report(base, material, judgement, trained, candidate.manifest().halo)
+    drawn = draw_verdict(material.frames, held_out, engines, run, lambda share: tell("draw", share, shown))
+    report = dataclasses.replace(report, curve=curve.points(), pictures=drawn)
     save_report(report, run)
     return report
 
 
-def _tell_nobody(_stage: str, _share: float, _figures: dict[str, float]) -> None:
+def _tell_nobody(_stage: str, _share: float, _figures: dict[str, Any]) -> None:
     """For callers who want no progress."""
 
 
@@ -141,6 +149,14 @@ def _checkpoint(run: Path) -> Checkpoint | None:
     return load_checkpoint(path) if path.exists() else None
 
 
+def _logged(run: Path) -> list[dict[str, Any]]:
+    """What an earlier part of the run has logged of its training."""
+    path, begun = run / LOG_NAME, _checkpoint(run)
+    if begun is None or not path.exists():
+        return []
+    return [line for line in read_log(path) if "loss" in line and line["step"] <= begun.step]
+
+
 def _patches(material: Material, splits: Sequence[Split], config: TrainingConfig) -> FramePatches:
     return FramePatches(
         frames=material.frames,
@@ -151,7 +167,14 @@ def _patches(material: Material, splits: Sequence[Split], config: TrainingConfig
 
 
 def _train(
-    config: TrainingConfig, base: ModelRef, run: Path, patches: FramePatches, *, device: torch.device, tell: Progress
+    config: TrainingConfig,
+    base: ModelRef,
+    run: Path,
+    patches: FramePatches,
+    *,
+    device: torch.device,
+    tell: Progress,
+    curve: LossCurve,
 ) -> dict[str, Any]:
     """Begin or resume the training; returns its figures.
 
@@ -162,14 +185,15 @@ def _train(
     def after_step(step: StepReport) -> None:
         done_here = step.done - first
         eta = step.seconds / done_here * (step.steps - step.done)
+        curve.add(step.done, step.loss)
         figures = {"loss": step.loss, "step": step.done, "steps": step.steps, "eta_s": round(eta, 1)}
-        tell("train", step.done / step.steps, figures)
+        tell("train", step.done / step.steps, {**figures, "curve": curve.points()})
 
     begun = _checkpoint(run)
     first = begun.step if begun else 0
     if begun is None:
         start_from(base, config, run)
-    tell("train", first / config.steps if not config.minutes else 0.0, {"step": first})
+    tell("train", first / config.steps if not config.minutes else 0.0, {"step": first, "curve": curve.points()})
     path = train(config, patches, run, resume=True, device=device, after_step=after_step, anchor=load_weights(base))
     ended = load_checkpoint(path)
     if ended.progress.get("ended") == "signal":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from training.errors import ConfigError
@@ -63,6 +63,10 @@ class FinetuneReport:
     """The halo it is served with, in packed pixels."""
     training: dict[str, Any]
     """Steps, patch size, batch size, seconds."""
+    curve: list[list[float]] = field(default_factory=list)
+    """Step and loss, thinned."""
+    pictures: list[dict[str, Any]] = field(default_factory=list)
+    """Crops of some captures' held-out parts: capture, crop, and the files that show it noisy and denoised by both."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

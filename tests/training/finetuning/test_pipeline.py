@@ -11,6 +11,7 @@ import pytest
 import torch
 from captured_frames import make_scene
 from new_camera import Camera
+from PIL import Image
 from tiny_models import publish_model
 
 from training.checkpoint import load_checkpoint
@@ -20,6 +21,9 @@ from training.finetuning.options import FinetuneOptions
 from training.finetuning.pipeline import finetune
 from training.finetuning.release import publish_finetuned
 from training.finetuning.report import describe, load_report, save_report
+from training.raw.dng import read_raw
+from training.raw.image import Rectangle
+from training.raw.render import choose_rendering, render_view
 from training.registry import Registry
 from training.run.journal import read_log
 
@@ -43,6 +47,25 @@ def registry(tmp_path: Path) -> Registry:
 @pytest.fixture
 def captures(tmp_path: Path) -> list[Path]:
     return [CAMERA.capture(tmp_path / f"{n}.dng", make_scene(400, 560, seed=n), seed=n) for n in range(2)]
+
+
+def test_the_verdict_can_be_looked_at(captures: list[Path], registry: Registry, tmp_path: Path) -> None:
+    report = run(captures, registry, tmp_path / "run")
+    assert [drawn["capture"] for drawn in report.pictures] == ["0.dng", "1.dng"]
+    for drawn, path in zip(report.pictures, captures, strict=True):
+        x, y, width, height = drawn["crop"]
+        raw = read_raw(path)
+        area = Rectangle(y, x, y + height, x + width)
+        assert raw.metadata.visible_area.intersection(area) == area
+        pictures = {
+            stage: np.asarray(Image.open(tmp_path / "run" / name), dtype=float)
+            for stage, name in drawn["files"].items()
+        }
+        assert [each.shape for each in pictures.values()] == [(height, width, 3)] * 3
+        wanted = render_view(raw, choose_rendering(raw), area, max(width, height))
+        errors = {stage: float(np.abs(picture - wanted).mean()) for stage, picture in pictures.items()}
+        assert errors["noisy"] < errors["base"], "only the noisy one is the capture itself"
+        assert errors["noisy"] < errors["new"]
 
 
 class CancelledError(Exception):
@@ -71,10 +94,12 @@ def test_a_run_ends_with_a_candidate_that_is_not_its_base_and_a_report(
     assert report == load_report(tmp_path / "run")
     assert json.loads(json.dumps(report.to_json())) == report.to_json()
     assert f"than {report.base}" in describe(report)
-    assert list(dict.fromkeys(stage for stage, _, _ in told)) == ["read", "noise", "train", "judge"]
+    assert list(dict.fromkeys(stage for stage, _, _ in told)) == ["read", "noise", "train", "judge", "draw"]
     steps = [figures for stage, _, figures in told if stage == "train" and "loss" in figures]
     assert [(each["step"], each["steps"]) for each in steps] == [(1, 4), (2, 4), (3, 4)]
     assert all(0 <= each["eta_s"] < 60 for each in steps)
+    assert [step for step, _ in report.curve] == [1, 2, 3, 4]
+    assert [each["curve"] for each in steps] == [report.curve[:done] for done in (1, 2, 3)]
     for stage, fewest in (("read", 2), ("noise", 6), ("judge", 9)):
         shares = [share for told_of, share, _ in told if told_of == stage]
         assert len(shares) >= fewest
