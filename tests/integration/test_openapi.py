@@ -39,15 +39,17 @@ pytestmark = pytest.mark.integration
 
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "15"))
 """Random requests for each operation and kind of test; a thorough run takes 1000."""
-OPEN = {"GET /health/live", "GET /health/ready", "GET /metrics"}
+OPEN = {"GET /health/live", "GET /health/ready", "GET /metrics", "GET /session", "DELETE /session"}
 DONE = "gemessen-日本"
 FILES = "/jobs/{job_id}/files/{name}"
 
-RARE = {"PATCH /uploads/{upload_id}", "GET /jobs/results.zip"}
+RARE = {"PATCH /uploads/{upload_id}", "GET /jobs/results.zip", "POST /session"}
 """What needs values that belong together; asked for by hand."""
 
 ANY_BYTES = "a body of any bytes is as described, but not every one is a raw"
 ANY_RANGE = "any text is a Range as described, but not every one is one"
+ANY_CROP = "what is to be denoised for a look needs a crop, and a model that is there"
+NO_RAW = "not every job has a raw to show, nor a result yet"
 CANCELS = "DELETE only cancels, and erases where it is asked to: what is cancelled can still be looked at"
 EXCLUDED = {
     "POST /denoise": {"positive_data_acceptance": ANY_BYTES},
@@ -68,6 +70,12 @@ EXCLUDED = {
     "DELETE /jobs/{job_id}": {"use_after_free": CANCELS},
     "GET /batches/{batch}": {"use_after_free": CANCELS},
     "DELETE /batches/{batch}": {"use_after_free": CANCELS},
+    "POST /session": {"positive_data_acceptance": "a key that was made here"},
+    "GET /jobs/{job_id}/preview": {"use_after_free": CANCELS, "positive_data_acceptance": NO_RAW},
+    "GET /jobs/{job_id}/preview-info": {"use_after_free": CANCELS, "positive_data_acceptance": NO_RAW},
+    "GET /captures/{capture_id}/preview": {"positive_data_acceptance": ANY_CROP},
+    "GET /uploads/{upload_id}/preview": {"positive_data_acceptance": ANY_CROP},
+    "GET /uploads/{upload_id}/preview-info": {"positive_data_acceptance": "an upload that is complete"},
     "GET /captures/{capture_id}/thumbnail": {"positive_data_acceptance": ANY_RANGE},
 }
 """Checks that an operation cannot pass, and why."""
@@ -93,6 +101,10 @@ PARAMETERS = [
     },
     {"include-path": FILES, "parameters": {"path.job_id": often("measured"), "path.name": often("name")}},
     {"include-path": "/uploads/{upload_id}", "parameters": {"path.upload_id": often("upload_id")}},
+    *(
+        {"include-path": f"/uploads/{{upload_id}}/{what}", "parameters": {"path.upload_id": often("complete")}}
+        for what in ("preview", "preview-info")
+    ),
     {"include-path": "/jobs/finetune", "parameters": {"body.captures[*]": often("capture_id")}},
     {
         "include-path": "/models/{model}",
@@ -153,6 +165,7 @@ class Stock:
     def __init__(self, services: Services, tenant: str, raw: bytes) -> None:
         self._services = services
         self._tenant = tenant
+        self._raw = raw
         self._upload = self._keep("in.dng", raw)
         self._parameters = DenoiseParameters()
 
@@ -171,6 +184,7 @@ class Stock:
             "name": ["a.html", "a.csv", "a.zip"],
             "batch": ["roll-1"],
             "upload_id": [self._begin_upload() for _ in range(5)],
+            "complete": [self._complete_upload()],
             "capture_id": [self._make_capture()],
             "model": ["photosite"],
             "own_model": list(models),
@@ -184,6 +198,13 @@ class Stock:
 
     def _begin_upload(self) -> str:
         return self._services.uploads.create(self._tenant, name="in.dng", length=1_000_000, metadata="").record.id
+
+    def _complete_upload(self) -> str:
+        uploads = self._services.uploads
+        upload_id = uploads.create(self._tenant, name="in.dng", length=len(self._raw), metadata="").record.id
+        with uploads.open(self._tenant, upload_id) as upload:
+            upload.write(self._raw)
+        return upload_id
 
     def _begin(self, parameters: JobParameters, batch: str = "roll-1", **what: Any) -> Job:
         fresh = Job(id=new_job_id(), tenant=self._tenant, batch=batch, parameters=parameters, **what)

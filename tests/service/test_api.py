@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import html
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import httpx
@@ -177,6 +181,46 @@ def test_the_page_is_served_under_a_strict_policy(app: FastAPI) -> None:
     for address in ("/web/page.js", "/web/style.css", "/web/icon.svg"):
         assert f'"{address}"' in page.text
         assert ask(app, "GET", address).status_code == 200
+
+
+def test_the_pages_files_are_asked_for_again_and_come_small(app: FastAPI) -> None:
+    first = ask(app, "GET", "/web/page.js", headers={"Accept-Encoding": "gzip"})
+    assert (first.headers["cache-control"], first.headers["content-encoding"]) == ("no-cache", "gzip")
+    again = ask(app, "GET", "/web/page.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content) == (304, b"")
+    for name, media_type in (("page.js", "javascript"), ("icon.svg", "image/svg+xml")):
+        assert media_type in ask(app, "GET", f"/web/{name}").headers["content-type"]
+
+
+def test_the_documentation_shows_every_operation_and_asks_no_other_host(app: FastAPI) -> None:
+    page = ask(app, "GET", "/docs")
+    digest = base64.b64encode(
+        hashlib.sha256(page.text.partition("<style>")[2].partition("</style>")[0].encode()).digest()
+    )
+    policy = page.headers["content-security-policy"]
+    assert f"style-src 'sha256-{digest.decode()}'" in policy
+    assert "http" not in policy
+    assert "unsafe" not in policy
+    assert "<script" not in page.text
+    description = ask(app, "GET", "/openapi.json").json()
+    for path, methods in description["paths"].items():
+        for method, operation in methods.items():
+            assert f'<article id="{operation["operationId"]}"><h3>{method.upper()} {path}</h3>' in page.text
+            assert html.escape(operation["summary"]) in page.text
+    for address in re.findall(r'(?:href|src)="([^"]*)"', page.text):
+        assert address.startswith(("/", "#"))
+    assert "curl -X POST" in page.text
+    assert "integer, 64 to 2048; else 2048" in page.text
+
+
+def test_every_answer_keeps_a_browser_strict(app: FastAPI) -> None:
+    for path in ("/", "/docs", "/web/page.js", "/openapi.json", f"/jobs/{JOB_ID}", "/nowhere"):
+        headers = ask(app, "GET", path).headers
+        assert headers["x-content-type-options"] == "nosniff"
+        assert headers["referrer-policy"] == "no-referrer"
+        assert "camera=()" in headers["permissions-policy"]
+        for rule in ("default-src 'self'", "object-src 'none'", "base-uri 'none'", "frame-ancestors 'none'"):
+            assert rule in headers["content-security-policy"]
 
 
 def test_metrics_count_by_route_and_not_by_address(app: FastAPI) -> None:

@@ -42,6 +42,13 @@ class LossCurve:
             self._append(step, sum(self._last) / len(self._last))
             self._last.clear()
 
+    def end(self, log: Iterable[Mapping[str, Any]]) -> None:
+        """What the whole run's log knows beyond the last point: of the last step nobody is told."""
+        last = self._points[-1][0] if self._points else 0
+        for line in log:
+            if line["step"] > last:
+                self._append(line["step"], line["loss"])
+
     def points(self) -> list[list[float]]:
         """Step and loss of each, oldest first; plain JSON types."""
         return [[step, round(loss, 6)] for step, loss in self._points]

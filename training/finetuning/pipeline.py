@@ -198,6 +198,7 @@ def _train(
     ended = load_checkpoint(path)
     if ended.progress.get("ended") == "signal":
         raise KeyboardInterrupt
+    curve.end(_logged(run))
     return {
         "steps": ended.step,
         "patch_size": config.patch_size,

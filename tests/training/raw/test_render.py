@@ -29,7 +29,10 @@ from training.raw.render import (
     compress_highlights,
     render_crop,
     render_screen,
+    render_view,
     turn,
+    turn_back,
+    turned_size,
 )
 
 if TYPE_CHECKING:
@@ -317,3 +320,41 @@ def block_means(picture: NDArray[np.uint8]) -> NDArray[np.float64]:
     height, width = (length // 12 for length in picture.shape[:2])
     cut = picture[: 12 * height, : 12 * width].astype(np.float64)
     return cut.reshape(12, height, 12, width, 3).mean(axis=(1, 3))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@given(
+    crop=st.tuples(st.integers(0, 8), st.integers(0, 8), st.integers(1, 9), st.integers(1, 9)),
+    corner=st.tuples(st.integers(0, 3), st.integers(0, 3)),
+)
+def test_turning_back_finds_the_photosites_that_are_seen(
+    orientation: int, crop: tuple[int, int, int, int], corner: tuple[int, int]
+) -> None:
+    frame = np.arange(10 * 9, dtype=np.uint8).reshape(10, 9)
+    area = Rectangle(corner[0], corner[1], 10, 9)
+    seen = turn(frame[area.slices], orientation)
+    assert turned_size(area, orientation) == seen.shape[::-1]
+    top, left, height, width = crop
+    wanted = Rectangle(top, left, top + height, left + width)
+    found = turn_back(wanted, area, orientation)
+    np.testing.assert_array_equal(turn(frame[found.slices], orientation), seen[wanted.slices])
+
+
+@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("long_edge", [40, 61, 79, 122, 500])
+def test_a_view_has_the_same_colours_at_every_size(cfa_pattern: CfaPattern, long_edge: int) -> None:
+    raw = raw_of(picture_of_patches(81, 123), cfa_pattern, margin=(3, 2))
+    rendering = choose_rendering(raw)
+    picture = render_view(raw, rendering, raw.metadata.visible_area, long_edge)
+    assert picture.shape[1] == min(long_edge, 123)
+    assert abs(picture.shape[0] - picture.shape[1] * 81 / 123) <= 1
+    wanted = patch_colours(crop_all(raw, rendering))
+    assert np.abs(patch_colours(picture) - wanted).max() < 1
+
+
+def test_a_view_at_full_size_is_the_crop() -> None:
+    raw = raw_of(picture_of_patches(80, 120), margin=(2, 2), orientation=8)
+    rendering = choose_rendering(raw)
+    area = Rectangle(20, 31, 57, 90)
+    crop = render_crop(raw, rendering, x=31, y=20, width=59, height=37)
+    np.testing.assert_array_equal(render_view(raw, rendering, area, 59), crop)
