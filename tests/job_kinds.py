@@ -152,8 +152,8 @@ class Playground:
 KINDS = {
     kind.name: kind
     for kind in (
-        Kind("denoise", "preview,denoise", begin_denoise, lambda job: job["stage"] == "network", denoised),
-        Kind("describe", "preview,denoise", begin_describe, lambda job: bool(job["stage"]), described),
+        Kind("denoise", "denoise", begin_denoise, lambda job: job["stage"] == "network", denoised),
+        Kind("describe", "preview", begin_describe, lambda job: bool(job["stage"]), described),
         Kind(
             "finetune", "finetune,validate", begin_finetune, lambda job: job["figures"].get("step", 0) > 10, finetuned
         ),

@@ -258,6 +258,7 @@ def test_a_deletion_that_was_interrupted_is_gone_on_with(services: Services, mon
         "webhooks": 0,
         "uploads": 0,
         "models": 1,
+        "pictures": 0,
         "files": 2,
     }
     assert keys_that_name(services.jobs.redis, GONE) == []

@@ -97,14 +97,13 @@ PARAMETERS = [
     {
         "include-method": "GET",
         "exclude-path": FILES,
-        "parameters": {f"path.{name}": often(name) for name in ("job_id", "capture_id", "batch", "model")},
+        "parameters": {
+            **{f"path.{name}": often(name) for name in ("job_id", "capture_id", "batch", "model")},
+            "path.upload_id": often("complete"),  # all that is read of an upload is what it shows
+        },
     },
     {"include-path": FILES, "parameters": {"path.job_id": often("measured"), "path.name": often("name")}},
     {"include-path": "/uploads/{upload_id}", "parameters": {"path.upload_id": often("upload_id")}},
-    *(
-        {"include-path": f"/uploads/{{upload_id}}/{what}", "parameters": {"path.upload_id": often("complete")}}
-        for what in ("preview", "preview-info")
-    ),
     {"include-path": "/jobs/finetune", "parameters": {"body.captures[*]": often("capture_id")}},
     {
         "include-path": "/models/{model}",

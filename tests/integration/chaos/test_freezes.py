@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.integration
 
 
+FOLLOWERS = {"preview": "describe", "denoise": "denoise", "finetune,validate": "validate"}
+"""A job that the worker on these queues does."""
+
+
 def check_thaws(playground: Playground, kind: Kind, frozen_s: float) -> str:
     """Freeze the process that does a job, let another do it, thaw the first; says how long both took."""
     service = playground.service
@@ -34,7 +38,7 @@ def check_thaws(playground: Playground, kind: Kind, frozen_s: float) -> str:
     time.sleep(max(0.0, frozen_s - done_s))
     os.kill(frozen, signal.SIGCONT)
     # The thawed process does this one, once it has let go of the other.
-    follower = KINDS["denoise" if "denoise" in kind.queues else "validate"].begin(service, playground.material, "")
+    follower = KINDS[FOLLOWERS[kind.queues]].begin(service, playground.material, "")
     assert service.wait_for_state(follower, "succeeded", "failed", timeout_s=300)["state"] == "succeeded"
     assert service.worker(kind.queues)[1] == frozen
     assert record(service.redis_url, job_id) == before
