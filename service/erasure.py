@@ -139,13 +139,12 @@ def erase_models(estate: Estate, tenant: str) -> int:
     return found
 
 
-def erase_pictures(estate: Estate, tenant: str) -> int:
-    """Erase the requests for pictures that are being made; the pictures themselves are among the files."""
-    return PictureStore(estate.jobs.redis).erase_tickets(tenant)
-
-
 def erase_files(estate: Estate, tenant: str) -> int:
-    """Delete all blobs: uploads, results, thumbnails. Whatever held one must have been erased before."""
+    """Delete all blobs: uploads, results, pictures, with the requests for pictures that are being made.
+
+    Whatever held one must have been erased before.
+    """
+    PictureStore(estate.jobs.redis).erase_tickets(tenant)
     loose = estate.jobs.ledger.release_all(tenant)
     remove_unused_blobs(estate.jobs, estate.blobs, loose)
     return len(loose)
@@ -157,7 +156,6 @@ OWNED: dict[str, Callable[[Estate, str], int]] = {
     "webhooks": erase_webhooks,  # after the jobs: their end is told
     "uploads": erase_uploads,
     "models": erase_models,
-    "pictures": erase_pictures,
     "files": erase_files,  # the last: the others hold them
 }
 """What a tenant can own, and what erases all of one tenant's and counts it."""

@@ -155,15 +155,16 @@ def test_a_tenant_is_deleted_while_the_service_works_for_it(guarded: RunningServ
 
 def test_a_tenant_is_deleted_while_the_service_does_not_run(guarded: RunningService, raw: Path) -> None:
     with client_of(guarded, GONE) as client, client_of(guarded, "lab") as lab:
-        finish(client, raw)
+        shown = f"/jobs/{finish(client, raw)}/preview"
         finish(lab, raw)
+        wait_until(lambda: client.get(shown).headers["content-type"] == "image/jpeg", 60)
     family = guarded.family()
     guarded.process.terminate()
     guarded.process.wait(60)
     wait_until(lambda: not any(alive(pid) for pid in family), 30)
     assert files_that_name(guarded.data_dir, GONE)
     said = photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir)
-    assert said == f"deleted {GONE}: 1 keys, 0 captures, 1 jobs, 0 webhooks, 0 uploads, 0 models, 2 files\n"
+    assert said == f"deleted {GONE}: 1 keys, 0 captures, 1 jobs, 0 webhooks, 0 uploads, 0 models, 3 files\n"
     assert files_that_name(guarded.data_dir, GONE) == []
     assert "there is no tenant" in photosite("tenants", "delete", GONE, "--yes", data_dir=guarded.data_dir, code=2)
     [lab_line, _] = photosite("tenants", "list", data_dir=guarded.data_dir).splitlines()
@@ -258,7 +259,6 @@ def test_a_deletion_that_was_interrupted_is_gone_on_with(services: Services, mon
         "webhooks": 0,
         "uploads": 0,
         "models": 1,
-        "pictures": 0,
         "files": 2,
     }
     assert keys_that_name(services.jobs.redis, GONE) == []

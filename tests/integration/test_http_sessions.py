@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 import pytest
 import redis
-from service_process import serve
+from service_process import serve, wait_until
 
 from service.sessions import LIFETIME_S
 from service.tenants import Tenants
@@ -118,7 +118,7 @@ def test_each_browser_sees_its_own_tenants(browser: httpx.Client, store: redis.R
     sign_in(browser, store, "first")
     capture = browser.post("/captures", content=raw.read_bytes(), headers=HERE).json()
     address = f"/captures/{capture['id']}/preview"
-    assert browser.get(address).headers["content-type"] == "image/jpeg"
+    wait_until(lambda: browser.get(address).headers["content-type"] == "image/jpeg", 60)
     browser.cookies.clear()
     sign_in(browser, store, "second")
     assert (browser.get(address).status_code, browser.get("/jobs").json()["jobs"]) == (404, [])
