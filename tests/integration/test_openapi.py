@@ -174,7 +174,14 @@ class Stock:
         Returns:
             What they are called, by what stands for it in a path.
         """
-        models = ("mine", "ours", "latest")
+        models = (
+            "mine",
+            "ours",
+            "portraits",
+            "nights",
+            "studio",
+            "latest",
+        )  # the last is the default, which has to stay
         for name in models:
             publish_model(self._services.settings.tenant_models_dir(self._tenant), name)
         return {
