@@ -11,13 +11,16 @@ from PIL import Image
 from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import (
     add_noise,
+    draw_camera,
     draw_colour_matrix,
     expand_gamma,
-    invert_gains,
+    invert_gain,
     invert_tone_curve,
     load_pictures,
     mosaic_planes,
     mosaic_rggb,
+    unprocess,
+    unprocess_planes,
 )
 
 if TYPE_CHECKING:
@@ -52,10 +55,17 @@ def test_the_camera_matrix_keeps_grey_grey() -> None:
 
 
 def test_inverse_gains_divide_midtones_and_keep_white() -> None:
-    gains = np.array([2.0, 1.0, 1.6])
-    grey, white = np.full((1, 1, 3), 0.5), np.ones((1, 1, 3))
-    np.testing.assert_allclose(invert_gains(grey, gains)[0, 0], 0.5 / gains)
-    np.testing.assert_allclose(invert_gains(white, gains)[0, 0], 1.0)
+    grey, white = np.full((1, 1), 0.5, np.float32), np.ones((1, 1), np.float32)
+    for gain in (2.0, 1.0, 1.6):
+        np.testing.assert_allclose(invert_gain(grey, grey, gain), 0.5 / gain, rtol=1e-6)
+        np.testing.assert_allclose(invert_gain(white, white, gain), 1.0)
+
+
+def test_the_planes_are_those_of_the_mosaicked_picture() -> None:
+    srgb = np.random.default_rng(0).random((6, 8, 3), dtype=np.float32)
+    planes = unprocess_planes(srgb, draw_camera(np.random.default_rng(5)))
+    expected = mosaic_planes(unprocess(srgb, np.random.default_rng(5)))
+    np.testing.assert_allclose(planes, expected, rtol=1e-6)
 
 
 def test_the_mosaic_takes_each_colour_at_its_place() -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from training.datasets.base import Patch
+from training.datasets.photons import draw_noisy
 from training.datasets.splits import HELD_OUT
 from training.errors import ConfigError
 from training.raw.bayer import pack
@@ -52,9 +53,9 @@ class SyntheticRaws:
         rng = np.random.default_rng(seed)
         index = int(rng.integers(len(self.pictures)))
         srgb = _crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
-        clean = np.minimum(mosaic_planes(unprocess(srgb, rng)), 1)  # (4, h, w)
+        clean = np.minimum(unprocess_planes(srgb, draw_camera(rng)), 1)  # (4, h, w)
         shot, read = draw_noise_levels(rng, self.shot_noise_range)
-        noisy = add_noise(clean, shot, read, rng)
+        noisy = draw_noisy(clean, shot, read, rng)
         if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
             noisy = np.minimum(noisy, 1)
         name = self.names[index] if self.names else f"picture {index}"
@@ -127,6 +128,23 @@ def _crop(picture: NDArray[np.uint8], size: int, scale: float, rng: np.random.Ge
     return crop[:, ::-1] if rng.random() < 0.5 else crop
 
 
+@dataclass(frozen=True, slots=True)
+class Camera:
+    """What makes a displayed picture out of a sensor's signal, to be undone."""
+
+    matrix: NDArray[np.float32]
+    """(3, 3) linear sRGB to camera RGB."""
+    gains: NDArray[np.float32]
+    """(3,) white balance and exposure, for R, G, B."""
+
+
+def draw_camera(rng: np.random.Generator) -> Camera:
+    """A camera's colour matrix, white balance and exposure."""
+    matrix = draw_colour_matrix(rng)
+    gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.uniform(0.6, 1.4)
+    return Camera(matrix.astype(np.float32), gains.astype(np.float32))
+
+
 def unprocess(srgb: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
     """An sRGB picture back to the linear signal of a camera drawn at random.
 
@@ -137,10 +155,27 @@ def unprocess(srgb: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     Returns:
         (H, W, 3) float32 camera R, G, B; can exceed 1 a little where highlights are kept.
     """
-    linear = expand_gamma(invert_tone_curve(srgb))
-    camera = np.clip(linear @ draw_colour_matrix(rng).T, 0, None)
-    gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.uniform(0.6, 1.4)
-    return invert_gains(camera, gains).astype(np.float32)
+    camera, linear = draw_camera(rng), linearise(srgb)
+    return np.stack([sensor_signal(linear, camera, colour) for colour in range(3)], axis=-1)
+
+
+def unprocess_planes(srgb: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(2h, 2w, 3) sRGB to the (4, h, w) planes of an RGGB mosaic, computing only what they take."""
+    linear = linearise(srgb)
+    sites = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))  # row, column, colour of R, Gr, Gb, B
+    return np.stack([sensor_signal(linear[row::2, column::2], camera, colour) for row, column, colour in sites])
+
+
+def linearise(srgb: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Displayed sRGB to linear sRGB of the same shape: tone curve and transfer function undone."""
+    return expand_gamma(invert_tone_curve(srgb)).astype(np.float32, copy=False)
+
+
+def sensor_signal(linear: NDArray[np.float32], camera: Camera, colour: int) -> NDArray[np.float32]:
+    """(h, w) of one colour (0, 1, 2 for R, G, B) of a camera, from (h, w, 3) linear sRGB."""
+    rows = np.stack([camera.matrix[colour], camera.matrix.mean(axis=0)], axis=1)  # the colour, and the colours' mean
+    balanced, grey = np.moveaxis(linear @ rows, -1, 0)  # (h, w) each
+    return invert_gain(balanced, grey, float(camera.gains[colour]))
 
 
 def invert_tone_curve(displayed: NDArray[np.floating]) -> NDArray[np.floating]:
@@ -176,17 +211,16 @@ def draw_colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:
     )
 
 
-def invert_gains(balanced: NDArray[np.floating], gains: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Divide by white balance and exposure gains, bending back to 1 near white so that highlights stay white.
+def invert_gain(balanced: NDArray[np.float32], grey: NDArray[np.float32], gain: float) -> NDArray[np.float32]:
+    """Divide a colour by its gain, bending back to 1 near white so that highlights stay white.
 
     Args:
-        balanced: (H, W, 3) linear.
-        gains: (3,) for R, G, B; only gains above 1 are bent.
+        balanced: (h, w) linear, one colour.
+        grey: (h, w) the mean of the colours there.
+        gain: White balance times exposure; only one above 1 is bent.
     """
-    grey = balanced.mean(axis=-1, keepdims=True)
-    keep = np.clip((grey - 0.9) / 0.1, 0, 1) ** 2
-    safe = np.maximum(keep + (1 - keep) / gains, 1 / gains)
-    unbalanced: NDArray[np.floating] = balanced * safe
+    keep = np.square(np.clip(10 * grey - 9, 0, 1))
+    unbalanced: NDArray[np.float32] = balanced * np.maximum(keep + (1 - keep) / gain, 1 / gain)
     return unbalanced
 
 

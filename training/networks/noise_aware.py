@@ -104,7 +104,9 @@ def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tup
 def local_mean(planes: Tensor) -> Tensor:
     """(B, C, h, w) mean over `DETAIL_WINDOW`² pixels, of those that exist at the border."""
     padding = DETAIL_WINDOW // 2
-    return F.avg_pool2d(planes, DETAIL_WINDOW, stride=1, padding=padding, count_include_pad=False)
+    for kernel, pad in (((DETAIL_WINDOW, 1), (padding, 0)), ((1, DETAIL_WINDOW), (0, padding))):  # 18 sums, not 81
+        planes = F.avg_pool2d(planes, kernel, stride=1, padding=pad, count_include_pad=False)
+    return planes
 
 
 def stabilise(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tuple[Tensor, Tensor]:
