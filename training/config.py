@@ -7,6 +7,8 @@ import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
+from training.datasets.drawn import KINDS
+from training.datasets.mixture import PHOTOGRAPHS
 from training.datasets.synthetic import SHOT_NOISE_RANGE
 from training.errors import ConfigError
 
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 DatasetKind = Literal["pictures", "sidd", "captures"]
 OptimiserName = Literal["adamw", "adam"]
-ScheduleName = Literal["cosine", "step"]
+ScheduleName = Literal["cosine", "step", "cooldown"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
 
@@ -46,6 +48,12 @@ class TrainingConfig:
     """NAME@VERSION of the model whose weights it starts from, empty for none."""
     scales: tuple[float, ...] = (0.5, 1.0, 2.0)
     """Pictures are resized by one of these before mosaicking."""
+    content: dict[str, float] = field(default_factory=dict)
+    """Shares of photographs and of the kinds of drawn pictures; empty for photographs alone."""
+    dark_share: float = 0.0
+    """Share of the patches that are exposed some stops less."""
+    bright_share: float = 0.0
+    """Share of the patches that are exposed until parts are white."""
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE
     """Shot noise that pictures are given is drawn log-uniformly between these."""
     patch_size: int = 96
@@ -67,9 +75,10 @@ class TrainingConfig:
     warmup_steps: int = 100
     """Steps of linear rise to the largest learning rate."""
     schedule: ScheduleName = "cosine"
-    """From the largest learning rate to 0 along half a cosine, or down by `decay_factor` every `decay_steps`."""
+    """From the largest learning rate to 0 along half a cosine; or down by `decay_factor` every `decay_steps`; or
+    constant, and over the last `decay_steps` straight to 0."""
     decay_steps: int = 0
-    """Steps between two falls of the schedule "step"."""
+    """Steps between two falls of the schedule "step", or of the fall that ends "cooldown"."""
     decay_factor: float = 0.5
     """What the learning rate is multiplied by at each of them."""
     weight_decay: float = 1e-4
@@ -115,9 +124,23 @@ class TrainingConfig:
             raise ConfigError(f"held_out_share: got {self.held_out_share}, wanted 0 or more, and less than 1")
         if self.schedule == "step" and not (self.decay_steps > 0 and 0 < self.decay_factor <= 1):
             raise ConfigError("schedule: step wants decay_steps above 0, and a decay_factor above 0 and up to 1")
+        if self.schedule == "cooldown" and not 0 < self.decay_steps <= self.steps:
+            raise ConfigError(f"schedule: cooldown wants decay_steps from 1 to {self.steps}, the steps")
+        self._check_content()
         if self.cfa_patterns and self.dataset != "sidd":
             raise ConfigError(f"cfa: {self.preset} takes Bayer patterns from its files; only SIDD's can be given")
         self._check_names()
+
+    def _check_content(self) -> None:
+        unknown = [kind for kind in self.content if kind not in (PHOTOGRAPHS, *KINDS)]
+        if unknown:
+            raise ConfigError(f"content: there is no {unknown[0]!r}; there are {', '.join([PHOTOGRAPHS, *KINDS])}")
+        if not all(0 < share < math.inf for share in self.content.values()):
+            raise ConfigError(f"content: got {self.content}, wanted shares above 0")
+        if self.content and PHOTOGRAPHS not in self.content:
+            raise ConfigError(f"content: it has to have a share of {PHOTOGRAPHS}")
+        if not (min(self.dark_share, self.bright_share) >= 0 and self.dark_share + self.bright_share <= 1):
+            raise ConfigError("dark_share, bright_share: wanted 0 or more, and no more than 1 together")
 
     def _check_names(self) -> None:
         choices = {
@@ -139,6 +162,19 @@ class TrainingConfig:
             decay_steps=max(1, round(self.decay_steps * steps / self.steps)) if self.decay_steps else 0,
             warmup_steps=min(self.warmup_steps, max(1, steps // 10)),
         )
+
+    def agrees_with(self, other: Self, step: int) -> bool:
+        """Whether a run of this configuration does its first steps, so many, as one of the other does.
+
+        The same configuration does; and for the schedule "cooldown" one that differs in when the fall begins, as long
+        as it has begun in neither. Methods with schedules of their own, by the share of the steps that is done, are
+        beyond this.
+        """
+        if self == other:
+            return True
+        begins = min(config.steps - config.decay_steps for config in (self, other))
+        same = dataclasses.replace(self, steps=other.steps, decay_steps=other.decay_steps) == other
+        return self.schedule == "cooldown" and step <= begins and same
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -101,7 +101,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
     with joined_group(device) as group, remembered_signals() as stop, explained_shortage(config, device):
         # ---- start or resume -----------------------------------------------------------------------------------
         path, checkpoint = run / CHECKPOINT_NAME, _previous(run, config, resume=resume)
-        if checkpoint:
+        if checkpoint and config.minutes:  # they became steps when the run began
             config = TrainingConfig.from_json(checkpoint.config)
         if config.minutes and not (checkpoint and checkpoint.step):
             config = config.with_steps(group.first(steps_in(config.minutes, config, data, device)))
@@ -287,6 +287,6 @@ def _previous(run: Path, config: TrainingConfig, *, resume: bool) -> Checkpoint 
     checkpoint = load_checkpoint(path)
     made = TrainingConfig.from_json(checkpoint.config)
     wanted = config.with_steps(made.steps) if config.minutes else config  # minutes became steps when the run began
-    if made != wanted:
+    if not made.agrees_with(wanted, checkpoint.step):
         raise ConfigError(f"resume: {path} was made with another configuration")
     return checkpoint

@@ -4,7 +4,7 @@ The presets of papers are the papers' own: plain input, plain squares, every ima
 
 Source: Huang et al., "Neighbor2Neighbor", CVPR 2021, section 4.1 and its published tools for raw data; Wang et al.,
 "Blind2Unblind", CVPR 2022, section 4.1 and its published training on SIDD; Pang et al., "Recorrupted-to-Recorrupted",
-CVPR 2021. Ours alone are "supervised-synthetic", "n2n-synthetic", "r2r-synthetic" and "captures".
+CVPR 2021. Ours alone are "photosite", "supervised-synthetic", "n2n-synthetic", "r2r-synthetic" and "captures".
 """
 
 from __future__ import annotations
@@ -30,8 +30,41 @@ BASE_LEARNING_RATE_SHARE = 0.1
 
 
 def supervised_synthetic() -> TrainingConfig:
-    """Noisy and clean pairs from pictures: the default model, `photosite`."""
+    """Noisy and clean pairs from pictures: the first default model, `photosite@1`."""
     return TrainingConfig(preset="supervised-synthetic", objective="supervised")
+
+
+def photosite() -> TrainingConfig:
+    """The long training of the default model: everything a sensor sees, on hours of a CPU or less of a GPU.
+
+    The rate is constant until the last quarter, and until then the number of steps can still be chosen: `--resume
+    --steps N` begins the fall earlier or later, and a run that is stopped before it has its averaged weights.
+    """
+    return TrainingConfig(
+        preset="photosite",
+        objective="supervised",
+        network="residual-unet",
+        network_options={"widths": [64, 128, 256], "blocks": [2, 2, 2]},
+        content={
+            "photographs": 0.64,
+            "leaves": 0.08,
+            "colours": 0.07,
+            "printed": 0.08,
+            "texture": 0.05,
+            "slopes": 0.03,
+            "gradients": 0.03,
+            "night": 0.02,
+        },
+        dark_share=0.12,
+        bright_share=0.06,
+        steps=120_000,
+        learning_rate=5e-4,
+        warmup_steps=500,
+        schedule="cooldown",
+        decay_steps=30_000,
+        ema_steps=1000,
+        validate_steps=1000,
+    )
 
 
 def n2n_synthetic() -> TrainingConfig:
@@ -130,6 +163,7 @@ def captures() -> TrainingConfig:
 
 
 PRESETS: dict[str, Callable[[], TrainingConfig]] = {
+    "photosite": photosite,
     "supervised-synthetic": supervised_synthetic,
     "n2n-synthetic": n2n_synthetic,
     "r2r-synthetic": r2r_synthetic,

@@ -37,7 +37,8 @@ DESCRIPTION = (
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the command's options to a parser."""
     parser.add_argument("--preset", required=True, choices=list(PRESETS), help="which training")
-    parser.add_argument("--data", type=Path, metavar="DIR", help="what to learn from")
+    parser.add_argument("--data", type=Path, metavar="DIR", help="what to learn from: a folder, or a pack of pictures")
+    parser.add_argument("--pack", type=Path, metavar="FILE", help="write the folder's pictures as a pack, and stop")
     parser.add_argument("--run", dest="folder", type=Path, metavar="DIR", help="where checkpoint, log and pictures go")
     parser.add_argument("--resume", action="store_true", help="go on from the run's checkpoint")
     parser.add_argument("--dry-run", action="store_true", help="print configuration, steps, memory and time, and stop")
@@ -89,6 +90,8 @@ def run(options: argparse.Namespace, registry: Registry) -> int:
     Raises:
         PhotositeError: It cannot be trained.
     """
+    if options.pack:
+        return _pack(options)
     if not (options.folder or options.dry_run):
         raise ConfigError("run: name a folder for the checkpoint and the log with --run")
     base = registry.resolve(options.base) if options.base else None
@@ -98,6 +101,18 @@ def run(options: argparse.Namespace, registry: Registry) -> int:
         print(json.dumps({**config.to_json(), "plan": _plan(config, options)}, indent=2))
         return 0
     return _train(config, options, None if previous else base)
+
+
+def _pack(options: argparse.Namespace) -> int:
+    """Make one file of the folder that --data names."""
+    from training.datasets.pack import pack_pictures  # noqa: PLC0415
+
+    if not (options.data and options.data.is_dir()):
+        raise ConfigError("pack: name the folder of photographs with --data")
+    count = pack_pictures(options.data, options.pack)
+    size = options.pack.stat().st_size / 1e6
+    print(f"{options.pack}: {count} photographs to learn from, {size:.1f} MB", file=sys.stderr)
+    return 0
 
 
 def _previous(options: argparse.Namespace) -> Checkpoint | None:
@@ -127,9 +142,9 @@ def _configure(options: argparse.Namespace, base: ModelRef | None, previous: Che
     made = TrainingConfig.from_json(previous.config)
     asked = dataclasses.replace(apply_wishes(made, wishes), preset=options.preset, base=str(base or made.base))
     other = [name for name, value in asked.to_json().items() if value != made.to_json()[name]]
-    if other:
+    if not made.agrees_with(asked, previous.step):
         raise ConfigError(f"resume: {options.folder} was made with another {', '.join(other)}")
-    return made
+    return asked
 
 
 def _train(config: TrainingConfig, options: argparse.Namespace, base: ModelRef | None) -> int:

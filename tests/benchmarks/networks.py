@@ -1,8 +1,8 @@
-"""What a network is worth on a CPU: decibels for equal seconds of training, and seconds of serving: `make bench-networks`.
+"""What a network is worth on a CPU, in decibels for equal seconds and in seconds of serving: `make bench-networks`.
 
 Every network is trained by itself on the same pictures with the same seed, for as many steps as fit into the same
-seconds of processor time (not of the clock: the machine may be shared), the drawing of patches included. "Sharp" pictures
-are mosaicked as they are, "sensor-like" ones enlarged two times before. Runs that were finished are not repeated.
+seconds of processor time (not of the clock: the machine may be shared), the drawing of patches included. "Sharp"
+pictures are mosaicked as they are, "sensor-like" ones enlarged two times before. What was finished is not repeated.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
 from training.datasets.synthetic import SyntheticRaws, add_noise, load_pictures, typical_read_noise
 from training.evaluate import held_out_pictures
-from training.loop import CHECKPOINT_NAME, train
+from training.loop import train
 from training.metrics import psnr
 from training.networks.noise_aware import NoiseAware, build_noise_aware
 from training.run.precision import autocast, training_dtype
@@ -51,8 +51,7 @@ def config_of(candidate: str, steps: int, learning_rate: float) -> TrainingConfi
         network=network,
         network_options=options,
         learning_rate=learning_rate,
-        steps=steps,
-    )
+    ).with_steps(steps)
 
 
 def seconds_per_step(config: TrainingConfig, data: SyntheticRaws) -> float:
@@ -106,10 +105,12 @@ def measure(candidate: str, options: argparse.Namespace, pictures: list[Path]) -
     steps = max(1, round(60 * options.minutes / seconds_per_step(trial, data)))
     config = config_of(candidate, steps, options.learning_rate)
     started = time.process_time()
-    train(config, data, options.runs / name, resume=False, device=CPU)
+    checkpoint = load_checkpoint(train(config, data, options.runs / name, resume=False, device=CPU))
     seconds = time.process_time() - started
+    if checkpoint.step < steps:
+        raise SystemExit(f"{candidate} was stopped at step {checkpoint.step}: delete {options.runs / name}")
     model = build_noise_aware(config).to(memory_format=torch.channels_last).eval()
-    model.network.load_state_dict(load_checkpoint(options.runs / name / CHECKPOINT_NAME).average)
+    model.network.load_state_dict(checkpoint.average)
     found = {
         "candidate": candidate,
         "parameters": sum(parameter.numel() for parameter in model.parameters()),

@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
+"""What photographs end in."""
+
+
 def files_under(folder: Path) -> list[Path]:
     """Files at any depth of a folder, by name; hidden ones, and those of hidden folders, are left alone."""
     files = (path for path in folder.rglob("*") if path.is_file())

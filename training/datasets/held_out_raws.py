@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.datasets.mini_blocks import phone_noise
+from training.datasets.files import PICTURE_SUFFIXES
 from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import (
-    PICTURE_SUFFIXES,
     add_noise,
     mosaic_rggb,
     read_picture,

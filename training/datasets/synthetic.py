@@ -16,19 +16,21 @@ import numpy as np
 from PIL import Image
 
 from training.datasets.base import Patch
+from training.datasets.files import PICTURE_SUFFIXES
+from training.datasets.pack import unpack_pictures
 from training.datasets.photons import draw_noisy
 from training.datasets.splits import HELD_OUT
 from training.errors import ConfigError
 from training.raw.bayer import pack
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp"}
 SHOT_NOISE_RANGE = (1e-5, 1.2e-2)
+DARK_STOPS, BRIGHT_STOPS = (2.0, 7.0), (0.5, 2.5)
 _READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.2, 0.35
 """ln read = 2.18 · ln shot + 1.2, measured on phones (Brooks et al., section 3.1); the spread covers other sensors."""
 
@@ -37,8 +39,8 @@ _READ_SLOPE, _READ_OFFSET, _READ_SPREAD = 2.18, 1.2, 0.35
 class SyntheticRaws:
     """Draws noisy patches from a set of pictures; the same seed draws the same patch."""
 
-    pictures: tuple[NDArray[np.uint8], ...]
-    """Each (H, W, 3) uint8 sRGB."""
+    pictures: tuple[NDArray[np.uint8] | NDArray[np.float16], ...]
+    """Each (H, W, 3) sRGB, 0 … 255."""
     patch_size: int
     """Height and width of a patch in packed pixels."""
     scales: tuple[float, ...]
@@ -47,13 +49,20 @@ class SyntheticRaws:
     """Shot noise is drawn log-uniformly between these."""
     names: tuple[str, ...] = ()
     """The pictures' names, for error messages; empty to number them."""
+    weights: tuple[float, ...] = ()
+    """How often each picture is drawn, relatively; empty for all alike."""
+    dark_share: float = 0.0
+    """Share of the patches that are exposed `DARK_STOPS` less."""
+    bright_share: float = 0.0
+    """Share of the patches that are exposed `BRIGHT_STOPS` more: parts of them are white."""
 
     def draw(self, seed: Sequence[int]) -> Patch:
         """One patch, wholly decided by `seed`."""
         rng = np.random.default_rng(seed)
-        index = int(rng.integers(len(self.pictures)))
+        index = self._draw_picture(rng)
         srgb = _crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
-        clean = np.minimum(unprocess_planes(srgb, draw_camera(rng)), 1)  # (4, h, w)
+        exposure = np.float32(self._draw_exposure(rng))
+        clean = np.minimum(exposure * unprocess_planes(srgb, draw_camera(rng)), 1)  # (4, h, w)
         shot, read = draw_noise_levels(rng, self.shot_noise_range)
         noisy = draw_noisy(clean, shot, read, rng)
         if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
@@ -61,19 +70,34 @@ class SyntheticRaws:
         name = self.names[index] if self.names else f"picture {index}"
         return Patch(noisy=noisy, clean=clean, shot_noise=shot, read_noise=read, source=name)
 
+    def _draw_picture(self, rng: np.random.Generator) -> int:
+        if not self.weights:
+            return int(rng.integers(len(self.pictures)))
+        steps = np.cumsum(self.weights)
+        return int(np.searchsorted(steps, rng.random() * steps[-1], side="right"))
+
+    def _draw_exposure(self, rng: np.random.Generator) -> float:
+        """What the signal is multiplied by; every patch draws as many numbers."""
+        kind, place = rng.random(2)
+        if kind < self.dark_share:
+            return float(2 ** -np.interp(place, (0, 1), DARK_STOPS))
+        if kind < self.dark_share + self.bright_share:
+            return float(2 ** np.interp(place, (0, 1), BRIGHT_STOPS))
+        return 1.0
+
 
 def load_pictures(
-    folder: Path,
+    place: Path,
     *,
     patch_size: int,
     scales: tuple[float, ...],
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE,
     held_out: bool = False,
 ) -> SyntheticRaws:
-    """All pictures of a folder and its sub-folders that are large enough for a patch, but for those held out.
+    """All pictures of a folder or a pack that are large enough for a patch, but for those held out.
 
     Args:
-        folder: Holds them, at any depth.
+        place: A folder that holds them, at any depth, or a file that `pack.py` made of one.
         patch_size: Height and width of a patch in packed pixels.
         scales: See `SyntheticRaws`.
         shot_noise_range: See `SyntheticRaws`.
@@ -83,12 +107,10 @@ def load_pictures(
         ConfigError: There is none.
     """
     smallest = int(np.ceil(2 * patch_size / min(scales)))
-    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
-    paths = [path for path in paths if (path.stem in HELD_OUT) == held_out]
-    pictures = {str(path): read_picture(path) for path in paths}
+    pictures = dict(unpack_pictures(place, held_out=held_out) if place.is_file() else _folder(place, held_out=held_out))
     large = {name: picture for name, picture in pictures.items() if min(picture.shape[:2]) >= smallest}
     if not large:
-        raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {folder}")
+        raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {place}")
     return SyntheticRaws(
         pictures=tuple(large.values()),
         patch_size=patch_size,
@@ -96,6 +118,12 @@ def load_pictures(
         shot_noise_range=shot_noise_range,
         names=tuple(large),
     )
+
+
+def _folder(folder: Path, *, held_out: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
+    """Path and picture of those that are held out by name, or of all others."""
+    paths = sorted(path for path in folder.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES)
+    return ((str(path), read_picture(path)) for path in paths if (path.stem in HELD_OUT) == held_out)
 
 
 def read_picture(path: Path) -> NDArray[np.uint8]:
@@ -112,14 +140,16 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise ConfigError(f"data: {path}: expected a picture, found {size} bytes that are none: {error}") from error
 
 
-def resize(picture: NDArray[np.uint8], width: int, height: int) -> NDArray[np.float32]:
+def resize(picture: NDArray[np.uint8] | NDArray[np.float16], width: int, height: int) -> NDArray[np.float32]:
     """(height, width, 3) float32 in [0, 1], each channel resized in float so that no 8-bit step is added."""
     channels = [Image.fromarray(picture[..., c].astype(np.float32)) for c in range(3)]
     resized = [np.asarray(c.resize((width, height), Image.Resampling.BICUBIC)) for c in channels]
     return np.clip(np.stack(resized, axis=-1) / 255, 0, 1).astype(np.float32)
 
 
-def _crop(picture: NDArray[np.uint8], size: int, scale: float, rng: np.random.Generator) -> NDArray[np.float32]:
+def _crop(
+    picture: NDArray[np.uint8] | NDArray[np.float16], size: int, scale: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
     """A random (size, size, 3) crop of the picture resized by `scale`, flipped and turned at random."""
     source = int(np.ceil(size / scale))
     top, left = (int(rng.integers(length - source + 1)) for length in picture.shape[:2])

@@ -1,5 +1,4 @@
-"""A U-Net of residual blocks that begins by folding its input: four neighbouring packed pixels become one with four times
-the channels.
+"""A U-Net of residual blocks that first folds its input: 2×2 packed pixels become one with four times the channels.
 
 A convolution at full size costs as much in memory traffic as in arithmetic. Folded, the widest planes are a quarter as
 large, and hold more channels, which matrix units (AMX, tensor cores) want. So a network of four times the parameters
@@ -14,6 +13,7 @@ first convolution always runs in float32, because bfloat16's 8 bits cannot hold 
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import torch
@@ -59,7 +59,7 @@ class ResidualUNet(Network):
         self.fold = fold
         self.stride = fold << (len(widths) - 1)
         self.receptive_field = _reach(blocks, fold)
-        steps = list(zip(widths, widths[1:]))  # noqa: B905  (pairs of neighbours: the last has none)
+        steps = list(pairwise(widths))
         self.first = nn.Conv2d(in_channels * fold**2, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, blocks, strict=True))
         self.downs = nn.ModuleList(nn.Conv2d(above, below, 2, stride=2) for above, below in steps)

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from training.datasets.captures import open_captures
-from training.datasets.files import files_under
+from training.datasets.files import PICTURE_SUFFIXES, files_under
+from training.datasets.mixture import mix
 from training.datasets.sidd import check_pairs, find_pairs, open_sidd
 from training.datasets.sidd_blocks import VALIDATION_NOISY, open_blocks
 from training.datasets.sidd_patches import BlockPatches
 from training.datasets.splits import held_out_groups
-from training.datasets.synthetic import PICTURE_SUFFIXES, load_pictures
+from training.datasets.synthetic import load_pictures
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -24,11 +25,12 @@ if TYPE_CHECKING:
 
     from training.config import TrainingConfig
     from training.datasets.base import PatchSource
+    from training.datasets.synthetic import SyntheticRaws
 
 _log = logging.getLogger(__name__)
 
 WANTED = {
-    "pictures": "a folder of photographs (PNG, JPEG, TIFF)",
+    "pictures": "a folder of photographs (PNG, JPEG, TIFF), or a pack of them",
     "sidd": "the folder of SIDD-Medium's raw data, best with the validation blocks in it",
     "captures": "a folder of raw files",
 }
@@ -65,6 +67,8 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
         files = find_pairs(checked)
         check_pairs(checked, files, config.patch_size)
         return f"{len(files)} noisy frames in {checked}"
+    if checked.is_file():
+        return f"the pack {checked}"
     paths = files_under(checked)
     if config.dataset == "pictures":
         paths = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
@@ -77,34 +81,43 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
 def _existing(config: TrainingConfig, folder: Path | None) -> Path:
     if folder is None:
         raise ConfigError(f"data: {config.preset} wants {WANTED[config.dataset]}; name it with --data")
-    if not folder.is_dir():
+    if not (folder.is_dir() or (config.dataset == "pictures" and folder.is_file())):
         raise ConfigError(f"data: there is no folder {folder}; {config.preset} wants {WANTED[config.dataset]}")
     return folder
 
 
 def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
-    """Judged on the pictures that are held out by name, if the folder has any; else on a share, if one is asked for."""
+    """Judged on the pictures that are held out by name, if the folder has any; else on a share, if one is asked for.
+
+    Drawn pictures, and patches of other exposures, are only learned from.
+    """
     options = {"patch_size": config.patch_size, "scales": config.scales, "shot_noise_range": config.shot_noise_range}
     everything = load_pictures(folder, **options)  # type: ignore[arg-type]
     kept = held_out_groups(everything.names, config.held_out_share)
 
-    def part(held_out: bool) -> PatchSource:
+    def part(held_out: bool) -> SyntheticRaws:
         chosen = [index for index, name in enumerate(everything.names) if (name in kept) == held_out]
         pictures, names = (
             tuple(values[index] for index in chosen) for values in (everything.pictures, everything.names)
         )
         return dataclasses.replace(everything, pictures=pictures, names=names)  # type: ignore[arg-type]
 
+    def learned_from(photographs: SyntheticRaws) -> PatchSource:
+        mixed = mix(photographs, config.content)
+        return dataclasses.replace(mixed, dark_share=config.dark_share, bright_share=config.bright_share)
+
     if kept:
         return Sources(
-            part(held_out=False), part(held_out=True), _summary(len(everything.names), len(kept), "pictures")
+            learned_from(part(held_out=False)),
+            part(held_out=True),
+            _summary(len(everything.names), len(kept), "pictures"),
         )
     try:
         named = load_pictures(folder, held_out=True, **options)  # type: ignore[arg-type]
     except ConfigError:
-        return Sources(everything, None, _summary(len(everything.names), 0, "pictures"))
+        return Sources(learned_from(everything), None, _summary(len(everything.names), 0, "pictures"))
     count = len(named.names)
-    return Sources(everything, named, _summary(len(everything.names) + count, count, "pictures"))
+    return Sources(learned_from(everything), named, _summary(len(everything.names) + count, count, "pictures"))
 
 
 def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:

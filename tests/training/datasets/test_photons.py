@@ -38,4 +38,6 @@ def test_the_noise_has_the_variance_that_was_asked_for() -> None:
         assert noisy.dtype == np.float32
         variance = 2e-3 * max(signal, 0) + 5e-6
         assert float(noisy.astype(np.float64).var()) == pytest.approx(variance, rel=0.02)
-        assert float(noisy.astype(np.float64).mean()) == pytest.approx(max(signal, 0), abs=5 * (variance / noisy.size) ** 0.5)
+        assert float(noisy.astype(np.float64).mean()) == pytest.approx(
+            max(signal, 0), abs=5 * (variance / noisy.size) ** 0.5
+        )
