@@ -76,7 +76,8 @@ def slopes(size: int, rng: np.random.Generator) -> NDArray[np.float32]:
     strength = rng.choice([0.0, 0.03, 0.15])
     terms = np.stack([down, across, down * across, down**2, across**2], axis=-1)
     picture = base + strength * (terms @ rng.normal(0, 1, (5, 3)))
-    return np.clip(picture, 0, 1).astype(np.float32)
+    clipped: NDArray[np.float32] = np.clip(picture, 0, 1).astype(np.float32)
+    return clipped
 
 
 KINDS: dict[str, Callable[[int, np.random.Generator], NDArray[np.float32]]] = {
@@ -106,7 +107,7 @@ def _canvas(size: int, colour: tuple[int, ...]) -> Image.Image:
 
 
 def _averaged(canvas: Image.Image) -> NDArray[np.float32]:
-    return np.asarray(canvas.reduce(procedural.OVERSAMPLING), dtype=np.float32) / 255
+    return np.asarray(canvas.reduce(procedural.OVERSAMPLING), dtype=np.float32) / np.float32(255)
 
 
 def _saturated(rng: np.random.Generator) -> tuple[int, ...]:

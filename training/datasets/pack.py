@@ -98,7 +98,8 @@ def _encode(path: Path) -> bytes:
         raise ConfigError(f"pack: {path} is no picture: {error}") from error
     if path.stem in HELD_OUT:
         left, top = (max(0, (length - HELD_OUT_SIDE) // 2) for length in picture.size)
-        picture = picture.crop((left, top, *map(min, picture.size, (left + HELD_OUT_SIDE, top + HELD_OUT_SIDE))))
+        width, height = (min(length, HELD_OUT_SIDE) for length in picture.size)
+        picture = picture.crop((left, top, left + width, top + height))
     encoded = io.BytesIO()
     picture.save(encoded, "WEBP", lossless=True, quality=50, method=4)
     return encoded.getvalue()

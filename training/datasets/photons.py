@@ -1,7 +1,7 @@
 """Noise for training patches, drawn several times faster than NumPy counts photons.
 
-Few photons are counted. Many are drawn from the normal distribution, bent until variance and skewness are a Poisson
-distribution's; that they are no whole numbers cannot be seen beside any read noise.
+Few photons are counted. Many, together with the noise of reading them out, are one number of the normal distribution,
+bent until mean, variance and skewness are those of the sum; that photons are whole cannot be seen where they are many.
 What models are judged on is counted photon by photon, in `synthetic.add_noise`.
 
 Source: the expansion of Cornish and Fisher, "Moments and Cumulants in the Specification of Distributions", Revue de
@@ -26,33 +26,30 @@ def draw_noisy(
 ) -> NDArray[np.float32]:
     """A signal with the noise of its photons (Poisson) and of reading it out (Gaussian); not clipped.
 
+    Many photons are x + a z + b (z² − 1), with b = shot² x / 6 (shot x + read) and a² = shot x + read − 2b²: of variance
+    a² + 2b², and of third cumulant 6a²b + 8b³, which is shot² x but for a share of 1/27 a photon.
+
     Args:
         clean: Any shape, linear; below 0 there are no photons.
-        shot_noise: Variance per unit of signal.
+        shot_noise: Variance per unit of signal, above 0.
         read_noise: Variance at black.
         rng: Draws it.
 
     Returns:
         Of the same shape, float32.
     """
-    noisy = np.float32(shot_noise) * draw_photons(np.maximum(clean, 0) / np.float32(shot_noise), rng)
-    noisy += np.float32(read_noise**0.5) * rng.standard_normal(clean.shape, dtype=np.float32)
-    return noisy
-
-
-def draw_photons(expected: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
-    """How many photons arrive where so many are expected, of the same shape; no whole numbers where they are many.
-
-    n = λ + √(λ − 1/18) z + (z² − 1)/6 has mean and variance λ, and third cumulant λ but for 1/√λ³ of it.
-    """
-    z = rng.standard_normal(expected.shape, dtype=np.float32)
-    few = expected < MANY_PHOTONS
-    drawn = np.sqrt(np.maximum(expected - np.float32(1 / 18), 0))
-    drawn *= z
-    drawn += expected
+    shot, read = np.float32(shot_noise), np.float32(read_noise)
+    z = rng.standard_normal(clean.shape, dtype=np.float32)
+    signal = np.maximum(clean, 0)
+    few = signal < MANY_PHOTONS * shot
+    variance = shot * signal + read
+    bend = (shot * shot / 6) * signal
+    bend /= variance + np.float32(np.finfo(np.float32).tiny)  # black, and read out without noise: 0 / 0
+    noisy: NDArray[np.float32] = np.sqrt(np.maximum(variance - 2 * np.square(bend), 0)) * z
     np.square(z, out=z)
     z -= 1
-    z /= 6
-    drawn += z
-    drawn[few] = rng.poisson(expected[few])
-    return drawn
+    noisy += bend * z
+    noisy += signal
+    dark = signal[few]
+    noisy[few] = shot * rng.poisson(dark / shot) + np.sqrt(read) * rng.standard_normal(dark.shape, dtype=np.float32)
+    return noisy

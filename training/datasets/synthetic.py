@@ -58,7 +58,7 @@ class SyntheticRaws:
 
     def draw(self, seed: Sequence[int]) -> Patch:
         """One patch, wholly decided by `seed`."""
-        rng = np.random.default_rng(seed)
+        rng = np.random.Generator(np.random.SFC64(seed))  # a third faster than NumPy's usual one
         index = self._draw_picture(rng)
         srgb = _crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
         exposure = np.float32(self._draw_exposure(rng))
@@ -142,9 +142,11 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 
 def resize(picture: NDArray[np.uint8] | NDArray[np.float16], width: int, height: int) -> NDArray[np.float32]:
     """(height, width, 3) float32 in [0, 1], each channel resized in float so that no 8-bit step is added."""
+    if picture.shape[:2] == (height, width):
+        return picture.astype(np.float32) / 255
     channels = [Image.fromarray(picture[..., c].astype(np.float32)) for c in range(3)]
     resized = [np.asarray(c.resize((width, height), Image.Resampling.BICUBIC)) for c in channels]
-    return np.clip(np.stack(resized, axis=-1) / 255, 0, 1).astype(np.float32)
+    return np.clip(np.stack(resized, axis=-1) / np.float32(255), 0, 1)
 
 
 def _crop(
@@ -197,8 +199,11 @@ def unprocess_planes(srgb: NDArray[np.float32], camera: Camera) -> NDArray[np.fl
 
 
 def linearise(srgb: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Displayed sRGB to linear sRGB of the same shape: tone curve and transfer function undone."""
-    return expand_gamma(invert_tone_curve(srgb)).astype(np.float32, copy=False)
+    """Displayed sRGB in [0, 1] to linear sRGB of the same shape: tone curve and transfer function undone.
+
+    Looked up, a hundredth of an 8-bit step apart: several times as fast, on a million numbers a training step.
+    """
+    return _LINEAR[(srgb * np.float32(_LINEAR.size - 1) + np.float32(0.5)).astype(np.uint16)]
 
 
 def sensor_signal(linear: NDArray[np.float32], camera: Camera, colour: int) -> NDArray[np.float32]:
@@ -225,6 +230,10 @@ def expand_gamma(encoded: NDArray[np.floating]) -> NDArray[np.floating]:
     [0.0, 0.003131, 1.0]
     """
     return np.where(encoded <= 0.04045, encoded / 12.92, ((encoded + 0.055) / 1.055) ** 2.4)
+
+
+_LINEAR = expand_gamma(invert_tone_curve(np.linspace(0, 1, 2**15))).astype(np.float32)
+"""Linear sRGB by displayed sRGB."""
 
 
 def draw_colour_matrix(rng: np.random.Generator) -> NDArray[np.float64]:

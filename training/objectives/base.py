@@ -122,8 +122,12 @@ def surround_mean(planes: Tensor) -> Tensor:
     Returns:
         (B, C, h, w).
     """
-    total, count = (
-        F.avg_pool2d(each, _WINDOW, stride=1, padding=_WINDOW // 2, divisor_override=1)
-        for each in (planes, torch.ones_like(planes[:1, :1]))
-    )
+    total, count = _window_sum(planes), _window_sum(torch.ones_like(planes[:1, :1]))
     return (total - planes) / (count - 1)
+
+
+def _window_sum(planes: Tensor) -> Tensor:
+    """The sum over `_WINDOW`² pixels, of those that exist: down, then across, which is 14 sums and not 49."""
+    for kernel, padding in (((_WINDOW, 1), (_WINDOW // 2, 0)), ((1, _WINDOW), (0, _WINDOW // 2))):
+        planes = F.avg_pool2d(planes, kernel, stride=1, padding=padding, divisor_override=1)
+    return planes
