@@ -10,6 +10,7 @@
 #                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
+#                bench-networks: decibels and seconds of network architectures, for equal seconds of training (an hour)
 #                bench-finetune: what fine-tuning gains on a camera that no model knows (half an hour)
 #
 # Variables: PYTHON (the interpreter of the virtual environment), HOST, PORT, DATA_DIR,
@@ -24,7 +25,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-service bench-finetune clean
+.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-service bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -66,6 +67,9 @@ bench-service: $(VENV)/.installed-dev
 
 bench-methods: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/methods.py $(ARGS)
+
+bench-networks: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/networks.py $(ARGS)
 
 bench-finetune: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/finetune.py $(ARGS)

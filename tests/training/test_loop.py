@@ -103,6 +103,34 @@ def test_a_resumed_run_ends_with_the_same_weights_and_log(
     assert [line["step"] for line in curve(whole) if "psnr" in line] == [10, 20, 30, 40, 45]
 
 
+def test_a_run_whose_end_is_chosen_late_ends_as_if_it_had_been_chosen_at_once(tmp_path: Path) -> None:
+    network = {"network": "residual-unet", "network_options": {"widths": [4, 6], "blocks": [1, 1]}}
+    long, short = (config(schedule="cooldown", steps=n, decay_steps=n // 4, **network) for n in (40, 16))
+
+    def stop_at_12(report: StepReport) -> None:
+        if report.done == 12:
+            raise KeyboardInterrupt
+
+    whole = train(short, pictures(), tmp_path / "whole", resume=False, device=CPU)
+    with pytest.raises(KeyboardInterrupt):
+        train(long, pictures(), tmp_path / "cut", resume=False, device=CPU, after_step=stop_at_12)
+    resumed = load_checkpoint(train(short, pictures(), tmp_path / "cut", resume=True, device=CPU))
+    assert_same(load_checkpoint(whole), resumed)
+    assert TrainingConfig.from_json(resumed.config) == short
+
+
+def test_an_end_whose_fall_would_have_begun_is_refused(tmp_path: Path) -> None:
+    def stop_at_13(report: StepReport) -> None:
+        if report.done == 13:
+            raise KeyboardInterrupt
+
+    long, short = (config(schedule="cooldown", steps=n, decay_steps=n // 4) for n in (40, 16))
+    with pytest.raises(KeyboardInterrupt):
+        train(long, pictures(), tmp_path, resume=False, device=CPU, after_step=stop_at_13)
+    with pytest.raises(ConfigError, match="another configuration"):
+        train(short, pictures(), tmp_path, resume=True, device=CPU)
+
+
 PROGRAM = """
 import sys, pathlib, torch
 sys.path[:0] = [{tests!r}, {here!r}]

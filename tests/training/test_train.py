@@ -10,6 +10,7 @@ import pytest
 from sidd_factory import make_blocks, make_scene
 
 from training.config import TrainingConfig
+from training.datasets import drawn
 from training.datasets.sidd import SiddRaws
 from training.datasets.sidd_patches import BlockPatches
 from training.datasets.splits import HELD_OUT
@@ -19,7 +20,8 @@ from training.noise import NoiseModel
 from training.objectives import OBJECTIVES
 from training.presets import PRESETS, preset
 from training.run.budget import Wishes, apply_wishes
-from training.run.sources import open_sources
+from training.run.sources import describe_data, open_sources
+from training.train import main
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,6 +41,9 @@ def test_neighbor2neighbor_on_sidd_is_the_papers() -> None:
 
 def test_the_presets_of_the_shipped_models_are_what_they_were() -> None:
     assert preset("supervised-synthetic") == TrainingConfig(preset="supervised-synthetic", objective="supervised")
+    config = preset("photosite")
+    assert sum(config.content.values()) == pytest.approx(1)
+    assert (config.schedule, config.steps, config.decay_steps) == ("cooldown", 120_000, 30_000)
     config = preset("n2n-synthetic")
     assert (config.scales, config.patch_size, config.batch_size, config.steps) == ((2.0, 3.0), 128, 8, 2000)
     assert (config.learning_rate, config.optimiser, config.schedule) == (1e-3, "adamw", "cosine")
@@ -125,6 +130,41 @@ def test_a_share_of_the_pictures_is_held_out_if_asked_for(tmp_path: Path) -> Non
     assert levels(sources.training) | levels(sources.held_out) == set(range(8))
     assert levels(sources.training) & levels(sources.held_out) == set()
     assert len(levels(sources.held_out)) == 2
+
+
+def test_a_pack_is_learned_from_with_drawn_pictures_and_judged_without(tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    write_pictures(tmp_path / "pictures", ["a", "b", min(HELD_OUT)])
+    pack = tmp_path / "pack.zip"
+    assert main(["--preset", "photosite", "--data", str(tmp_path / "pictures"), "--pack", str(pack)]) == 0
+    config = small(content={"photographs": 1, "slopes": 1}, dark_share=0.5)
+    sources = open_sources(config, pack)
+    assert isinstance(sources.training, SyntheticRaws)
+    assert isinstance(sources.held_out, SyntheticRaws)
+    assert (len(sources.training.pictures), sources.training.dark_share) == (2 + drawn.COUNT, 0.5)
+    assert (levels(sources.held_out), sources.held_out.dark_share) == ({2}, 0)
+    assert sources.summary == "2 pictures; judged on 1 other"
+    assert describe_data(config, pack) == f"the pack {pack}"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"content": {"photographs": 1, "clouds": 1}}, "there is no 'clouds'"),
+        ({"content": {"photographs": 1, "slopes": 0}}, "shares above 0"),
+        ({"content": {"slopes": 1}}, "photographs"),
+        ({"dark_share": 0.6, "bright_share": 0.6}, "bright_share"),
+    ],
+)
+def test_impossible_content_is_refused(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        small(**changes)
+
+
+@pytest.mark.parametrize("data", [[], ["--data", "nowhere"]])
+def test_a_pack_is_made_of_a_folder(data: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--preset", "photosite", *data, "--pack", str(tmp_path / "pack.zip")]) == 2
+    assert "name the folder" in capsys.readouterr().err
 
 
 def scene_names(data: Any) -> set[str]:

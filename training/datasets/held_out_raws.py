@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.datasets.mini_blocks import phone_noise
 from training.datasets.files import PICTURE_SUFFIXES
+from training.datasets.mini_blocks import phone_noise
 from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import (
     add_noise,

@@ -26,8 +26,8 @@ def draw_noisy(
 ) -> NDArray[np.float32]:
     """A signal with the noise of its photons (Poisson) and of reading it out (Gaussian); not clipped.
 
-    Many photons are x + a z + b (z² − 1), with b = shot² x / 6 (shot x + read) and a² = shot x + read − 2b²: of variance
-    a² + 2b², and of third cumulant 6a²b + 8b³, which is shot² x but for a share of 1/27 a photon.
+    Many photons are x + a z + b (z² − 1), with b = shot² x / 6 (shot x + read) and a² = shot x + read − 2b²: their
+    variance is a² + 2b², and their third cumulant 6a²b + 8b³ is that of the sum, shot² x, but for 4b³.
 
     Args:
         clean: Any shape, linear; below 0 there are no photons.

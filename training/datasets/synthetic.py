@@ -146,7 +146,8 @@ def resize(picture: NDArray[np.uint8] | NDArray[np.float16], width: int, height:
         return picture.astype(np.float32) / 255
     channels = [Image.fromarray(picture[..., c].astype(np.float32)) for c in range(3)]
     resized = [np.asarray(c.resize((width, height), Image.Resampling.BICUBIC)) for c in channels]
-    return np.clip(np.stack(resized, axis=-1) / np.float32(255), 0, 1)
+    clipped: NDArray[np.float32] = np.clip(np.stack(resized, axis=-1) / np.float32(255), 0, 1)
+    return clipped
 
 
 def _crop(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,13 @@ import torch
 from training.config import TrainingConfig
 from training.errors import ConfigError
 from training.presets import preset
-from training.run.optimiser import build_optimiser, learning_rate, update_average
+from training.run.optimiser import (
+    build_optimiser,
+    learning_rate,
+    moments,
+    restore_moments,
+    update_average,
+)
 
 
 def test_the_cosine_rises_then_falls_to_zero() -> None:
@@ -26,6 +34,48 @@ def test_the_papers_schedule_halves_every_20_of_100_epochs() -> None:
     assert config.steps == 100 * epoch
     rates = [learning_rate(config, at * epoch) for at in (0, 19.999, 20, 40, 60, 80, 99.999)]
     assert rates == pytest.approx([1e-4, 1e-4, 5e-5, 2.5e-5, 1.25e-5, 6.25e-6, 6.25e-6])
+
+
+def test_a_cooldown_is_constant_until_its_last_steps() -> None:
+    options = {"schedule": "cooldown", "steps": 100, "warmup_steps": 10, "decay_steps": 20}
+    config = TrainingConfig(preset="test", objective="supervised", **options)
+    rates = [learning_rate(config, step) for step in range(101)]
+    assert rates[:10] == pytest.approx(np.linspace(1e-4, 1e-3, 10).tolist())
+    assert rates[10:81] == [1e-3] * 71
+    assert rates[80:] == pytest.approx(np.linspace(1e-3, 0, 21).tolist(), abs=1e-12)
+
+
+@pytest.mark.parametrize("decay_steps", [0, 101])
+def test_a_cooldown_is_part_of_the_steps(decay_steps: int) -> None:
+    with pytest.raises(ConfigError, match="cooldown"):
+        TrainingConfig(preset="test", objective="supervised", schedule="cooldown", steps=100, decay_steps=decay_steps)
+
+
+def test_a_cooldown_can_be_moved_until_it_has_begun() -> None:
+    options = {"schedule": "cooldown", "steps": 1000, "decay_steps": 250, "warmup_steps": 10}
+    config = TrainingConfig(preset="test", objective="supervised", **options)
+    assert config.with_steps(400).decay_steps == 100
+    assert config.agrees_with(config, 999)
+    assert config.agrees_with(config.with_steps(400), 300)
+    assert not config.agrees_with(config.with_steps(400), 301)
+    assert config.agrees_with(config.with_steps(4000), 750)
+    assert not config.agrees_with(config.with_steps(4000), 751)
+    assert not config.agrees_with(dataclasses.replace(config, seed=1), 0)
+    cosine = dataclasses.replace(config, schedule="cosine")
+    assert not cosine.agrees_with(cosine.with_steps(400), 0)
+
+
+def test_restored_moments_lie_in_memory_as_the_parameters_do() -> None:
+    layer = torch.nn.Conv2d(3, 4, 3).to(memory_format=torch.channels_last)
+    config = TrainingConfig(preset="test", objective="supervised")
+    one, two = build_optimiser(config, layer), build_optimiser(config, layer)
+    layer(torch.randn(1, 3, 8, 8)).sum().backward()
+    one.step()
+    kept = {name: tensor.contiguous().clone() for name, tensor in moments(one).items()}
+    restore_moments(two, kept)
+    for name, tensor in moments(two).items():
+        assert torch.equal(tensor, kept[name])
+    assert moments(two)["0.exp_avg"].stride() == layer.weight.stride()
 
 
 def test_adam_adds_its_decay_to_the_gradient_and_adamw_does_not() -> None:
