@@ -143,7 +143,7 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
 def resize(picture: NDArray[np.uint8] | NDArray[np.float16], width: int, height: int) -> NDArray[np.float32]:
     """(height, width, 3) float32 in [0, 1], each channel resized in float so that no 8-bit step is added."""
     if picture.shape[:2] == (height, width):
-        return picture.astype(np.float32) / 255
+        return picture.astype(np.float32) / np.float32(255)
     channels = [Image.fromarray(picture[..., c].astype(np.float32)) for c in range(3)]
     resized = [np.asarray(c.resize((width, height), Image.Resampling.BICUBIC)) for c in channels]
     clipped: NDArray[np.float32] = np.clip(np.stack(resized, axis=-1) / np.float32(255), 0, 1)
