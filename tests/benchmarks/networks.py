@@ -33,7 +33,14 @@ CANDIDATES: dict[str, tuple[str, dict[str, Any]]] = {
     "folded 64 128 256": ("residual-unet", {"widths": [64, 128, 256], "blocks": [2, 2, 2]}),
     "unfolded 32 64 128 256": ("residual-unet", {"widths": [32, 64, 128, 256], "blocks": [2, 2, 2, 2], "fold": 1}),
     "folded 96 160 256": ("residual-unet", {"widths": [96, 160, 256], "blocks": [2, 2, 2]}),
-    "folded 64 96 128 192": ("residual-unet", {"widths": [64, 96, 128, 192], "blocks": [2, 2, 2, 2]}),
+    "unfolded 32 64 128 256, one block on top": (
+        "residual-unet",
+        {"widths": [32, 64, 128, 256], "blocks": [1, 2, 2, 2], "fold": 1},
+    ),
+    "unfolded 16 64 128 256, one block on top": (
+        "residual-unet",
+        {"widths": [16, 64, 128, 256], "blocks": [1, 2, 2, 2], "fold": 1},
+    ),
 }
 CONTENTS = {"sharp": 1.0, "sensor-like": 2.0}
 CPU = torch.device("cpu")
@@ -96,7 +103,7 @@ def judge(model: NoiseAware, pictures: list[Path]) -> dict[str, list[float]]:
 
 def measure(candidate: str, options: argparse.Namespace, pictures: list[Path]) -> dict[str, Any]:
     """Train, time and judge a candidate, or read what was found before."""
-    name = f"{candidate.replace(' ', '-')}-{options.minutes:g}-{options.learning_rate:g}"
+    name = f"{candidate.replace(',', '').replace(' ', '-')}-{options.minutes:g}-{options.learning_rate:g}"
     result = options.runs / f"{name}.json"
     if result.exists():
         return json.loads(result.read_text(encoding="utf-8"))
