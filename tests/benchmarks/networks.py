@@ -21,8 +21,8 @@ from methods import LEVELS, SHARED, clean_patches
 
 from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
+from training.datasets.held_out_raws import held_out_pictures
 from training.datasets.synthetic import SyntheticRaws, add_noise, load_pictures, typical_read_noise
-from training.evaluate import held_out_pictures
 from training.loop import train
 from training.metrics import psnr
 from training.networks.noise_aware import NoiseAware, build_noise_aware
