@@ -69,7 +69,7 @@ bench-methods: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/methods.py $(ARGS)
 
 bench-networks: $(VENV)/.installed-dev
-	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/networks.py $(ARGS)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.networks $(ARGS)
 
 bench-finetune: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/finetune.py $(ARGS)

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from methods import LEVELS, SHARED, clean_patches
+from benchmarks.methods import LEVELS, SHARED, clean_patches
 
 from training.checkpoint import load_checkpoint
 from training.config import TrainingConfig
