@@ -18,7 +18,7 @@ export class Problem extends Error {
 
   /** Whether the same request may well succeed later. */
   get passes() {
-    return [0, 408, 429, 503].includes(this.status);
+    return [0, 408, 423, 429, 503].includes(this.status);
   }
 }
 

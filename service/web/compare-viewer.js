@@ -25,6 +25,8 @@ const KEPT_CROPS = 4;
 /** Full-size pixels for one pixel of the whole picture, as the service renders it. */
 const WHOLE_REDUCTION = 2;
 const WHOLE_LONGEST = 2048;
+/** How far the whole picture may be enlarged until a crop is worth a rendering. */
+const SOFTEST = 1.3;
 
 /** One stage of the picture: the whole of it, and on top sharper crops. */
 class Layer {
@@ -190,7 +192,7 @@ export class CompareViewer extends HTMLElement {
     if (!source) return;
     const { picture, before, after, wholeAfter, longestCrop = Infinity } = source;
     const whole = Math.max(WHOLE_REDUCTION, Math.max(picture.width, picture.height) / WHOLE_LONGEST);
-    const sharp = this.#view.scale * window.devicePixelRatio * whole <= 1.01;
+    const sharp = this.#view.scale * window.devicePixelRatio * whole <= SOFTEST;
     const area = this.#view.seen();
     const small = Math.max(area.w, area.h) <= longestCrop;
     this.#say(after && !wholeAfter && !small ? "Zoom in to see what these settings do." : "");

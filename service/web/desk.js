@@ -169,8 +169,9 @@ export class Desk extends EventTarget {
     try {
       const once = () => uploadRaw(item.file, (sent) => this.#change(item, { sent, wait: 0 }), signal);
       const upload = await persist(once, (wait) => this.#change(item, { wait }), signal);
-      this.#change(item, { upload, phase: "uploaded" });
+      item.upload = upload;
       if (this.atOnce) await this.start(item);
+      else this.#change(item, { phase: "uploaded" });
     } catch (problem) {
       if (!signal.aborted) this.#fail(item, problem);
     } finally {

@@ -14,6 +14,7 @@ export class SessionKey extends HTMLElement {
     el("form", { method: "dialog", onsubmit: (event) => this.#open(event) },
       el("h2", { id: "key-title" }, "API key"),
       el("p", { class: "help" }, "This service is for those who have a key. Whoever runs it makes one with ", el("code", {}, "photosite keys create"), "."),
+      el("input", { type: "text", autocomplete: "username", value: "photosite", hidden: true }), // for password managers
       el("label", { for: "api-key" }, "Your key"),
       this.#input,
       this.#said,

@@ -66,6 +66,7 @@ const ERRORS = {
   overloaded: "The service has more work than it can take at the moment.",
   broker_unavailable: "The service is there, but its job store is not. It usually comes back by itself.",
   storage_unavailable: "The service cannot reach its storage, or the disk is full.",
+  upload_busy: "The file is still being looked at. Try again in a moment.",
   upload_timeout: "The upload stopped coming. Check the network, and try again.",
   worker_lost: "The program that worked on this stopped again and again. The file may be the reason.",
   result_expired: "The result has been deleted: it was kept for as long as the service keeps results.",
