@@ -13,7 +13,7 @@ import { errorWords } from "./words.js";
 const PAGE = 48;
 const LOOK_AGAIN_MS = 1500;
 
-/** `<capture-picker>`: fires "change" when other captures are chosen. */
+/** `<capture-picker>`: fires "chosen" when other captures are chosen. */
 export class CapturePicker extends HTMLElement {
   /** @type {Set<string>} */
   chosen = new Set();
@@ -102,7 +102,7 @@ export class CapturePicker extends HTMLElement {
   #choose(id, wanted) {
     if (wanted) this.chosen.add(id);
     else this.chosen.delete(id);
-    this.dispatchEvent(new Event("change"));
+    this.dispatchEvent(new Event("chosen"));
   }
 
   async #delete(capture) {
@@ -136,7 +136,7 @@ export class CapturePicker extends HTMLElement {
       const capture = await persist(once, (wait) => { line.textContent = `The service is busy; trying again in ${wait} s`; }, signal);
       this.chosen.add(capture.id);
       this.#put(capture);
-      this.dispatchEvent(new Event("change"));
+      this.dispatchEvent(new Event("chosen"));
       row.remove();
     } catch (problem) {
       bar.remove();

@@ -81,7 +81,7 @@ export class DenoiseView extends HTMLElement {
           el("li", {}, el("strong", {}, "Download"), " a DNG that every raw editor opens as before: same colours, same metadata."))),
       this.#stage);
     this.#drop.addEventListener("files", (event) => this.#take(event.detail));
-    this.#settings.addEventListener("change", (event) => {
+    this.#settings.addEventListener("settings", (event) => {
       this.#desk.settings = event.detail;
       this.#stage.settings = event.detail;
     });

@@ -33,7 +33,7 @@ export class FinetuneView extends HTMLElement {
       button.disabled = picker.chosen.size === 0;
       count.textContent = picker.chosen.size ? `${counted(picker.chosen.size, "capture")} chosen.` : "Choose at least one capture.";
     };
-    picker.addEventListener("change", sayCount);
+    picker.addEventListener("chosen", sayCount);
     const form = el("form", { class: "panel form", onsubmit: (event) => this.#begin(event, picker, said, button) },
       field("Name of the new model", el("input", { name: "name", required: true, pattern: "[a-z0-9][a-z0-9._\\-]{0,63}", maxlength: 64, placeholder: "my-camera", autocomplete: "off", spellcheck: "false" }),
         "Small letters, digits, dots and dashes. A name that exists gets a new version."),

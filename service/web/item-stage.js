@@ -32,8 +32,8 @@ export class ItemStage extends HTMLElement {
   connectedCallback() {
     if (this.firstChild) return;
     this.append(
-      el("header", { class: "stage-head" }, el("div", { class: "title-row" }, this.#title, this.#badge), this.#line, this.#bar),
-      this.#body, this.#actions, this.#list);
+      el("header", { class: "stage-head" }, el("div", { class: "title-row" }, this.#title, this.#badge, this.#actions), this.#line, this.#bar),
+      this.#body, this.#list);
   }
 
   disconnectedCallback() {
@@ -140,7 +140,8 @@ export class ItemStage extends HTMLElement {
       ["Exposure", exposure],
       ["Raw", `${facts.size[0]} × ${facts.size[1]} photosites, ${facts.cfa_pattern}, ${facts.bits_per_sample} bits`],
       ["Noise", noise && el("span", {}, `shot ${scientific(noise.shot)}, read ${scientific(noise.read)}`,
-        el("span", { class: "help" }, ` ${sourceWords(noise.source)}; the variance is shot × signal + read, from black 0 to white 1`))],
+        el("span", { class: "help" }, `, ${sourceWords(noise.source)}`),
+        el("span", { class: "help below" }, "Variance = shot × signal + read, the signal running from 0 at black to 1 at white."))],
       ["Denoised", job?.report && `${job.model} at ${percent(job.report.strength)}, in ${duration(seconds(job.report.seconds))}`],
       ["Precision", job?.report?.precision_shift > 0 && `16 bits instead of ${facts.bits_per_sample}: the noise had hidden finer steps`],
       ...(job?.report?.warnings ?? facts.warnings ?? []).map((warning) => ["Note", sentence(warning)]),

@@ -4,7 +4,7 @@ import { read } from "./api.js";
 import { el, fill, newId } from "./dom.js";
 import { percent } from "./format.js";
 
-/** `<settings-panel>`: fires "change" with `{model, strength}`, once a choice is made. */
+/** `<settings-panel>`: fires "settings" with `{model, strength}` once a choice is made. */
 export class SettingsPanel extends HTMLElement {
   #model = el("select", { id: newId("model"), onchange: () => this.#tell() });
   #strength = el("input", {
@@ -58,7 +58,7 @@ export class SettingsPanel extends HTMLElement {
 
   #tell() {
     this.#say();
-    this.dispatchEvent(new CustomEvent("change", { detail: this.value }));
+    this.dispatchEvent(new CustomEvent("settings", { detail: this.value }));
   }
 }
 
