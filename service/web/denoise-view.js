@@ -6,13 +6,14 @@ import "./compare-viewer.js";
 import { Desk } from "./desk.js";
 import { el, fill } from "./dom.js";
 import "./drop-zone.js";
-import { counted } from "./format.js";
+import { counted, percent } from "./format.js";
 import { icon } from "./icons.js";
 import "./item-row.js";
 import "./item-stage.js";
 import "./settings-panel.js";
 import { errorBox, itemLine } from "./state-words.js";
 
+const NARROW = matchMedia("(width < 64rem)");
 const TRY_FIRST = "photosite-try-first";
 
 /** `<denoise-view>`: stays in memory while other views are shown, so that uploads go on. */
@@ -28,6 +29,7 @@ export class DenoiseView extends HTMLElement {
   #stage = el("item-stage");
   #drop = el("drop-zone");
   #settings = el("settings-panel");
+  #summary = el("summary", {}, "Settings");
   #notice = el("div", { class: "notice" });
   #told = new WeakMap();
 
@@ -66,7 +68,7 @@ export class DenoiseView extends HTMLElement {
       this.#notice,
       el("div", { class: "tray" },
         this.#drop,
-        el("div", { class: "panel" },
+        el("details", { class: "panel settings", open: true }, this.#summary,
           this.#settings,
           el("label", { class: "check" }, tryFirst,
             el("span", {}, "Try the settings on a crop first",
@@ -84,6 +86,7 @@ export class DenoiseView extends HTMLElement {
     this.#settings.addEventListener("settings", (event) => {
       this.#desk.settings = event.detail;
       this.#stage.settings = event.detail;
+      this.#summary.textContent = `Settings: ${event.detail.model || "default model"} at ${percent(event.detail.strength)}`;
     });
     this.#desk.addEventListener("list", () => this.#showList());
     this.#desk.addEventListener("change", (event) => this.#showChange(event.detail));
@@ -101,6 +104,7 @@ export class DenoiseView extends HTMLElement {
   #take(files) {
     const [first] = this.#desk.add(files);
     announce(`${counted(files.length, "file")} added.`);
+    if (this.#desk.atOnce && NARROW.matches) this.querySelector(".settings").open = false; // leaves room for the picture
     this.#pick(first);
   }
 

@@ -90,9 +90,8 @@ function budgetField() {
 }
 
 function field(words, input, help, beside = null) {
-  return el("div", { class: "field" },
-    el("label", {}, el("span", {}, words), beside ? el("span", { class: "with-unit" }, input) : input),
-    beside, el("p", { class: "help" }, help));
+  const labelled = el("label", {}, el("span", {}, words), input);
+  return el("div", { class: "field" }, beside ? el("div", { class: "with-unit" }, labelled, beside) : labelled, el("p", { class: "help" }, help));
 }
 
 /**

@@ -2,6 +2,9 @@
 
 import { Problem, connection, read } from "./api.js";
 
+/** So often a waiting job is told of again: nothing else changes, but what can be said of the wait does. */
+const STILL_WAITING_MS = 5000;
+
 /**
  * @param {string} id - The job's.
  * @param {(job: any) => void} onChange - Told of each state, the last included.
@@ -10,10 +13,17 @@ import { Problem, connection, read } from "./api.js";
  */
 export function follow(id, onChange, onLost) {
   const events = new EventSource(`/jobs/${id}/events`);
+  let waiting = 0;
+  const end = () => {
+    clearInterval(waiting);
+    events.close();
+  };
   events.addEventListener("job", (event) => {
     connection.dispatchEvent(new Event("reached"));
     const job = JSON.parse(event.data);
+    clearInterval(waiting);
     if (job.finished_at) events.close();
+    else if (job.state === "queued") waiting = setInterval(() => onChange(job), STILL_WAITING_MS);
     onChange(job);
   });
   events.addEventListener("error", async () => {
@@ -27,5 +37,5 @@ export function follow(id, onChange, onLost) {
       onLost(problem instanceof Problem ? problem : new Problem("stream_lost", String(problem)));
     }
   });
-  return () => events.close();
+  return end;
 }

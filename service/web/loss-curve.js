@@ -2,7 +2,7 @@
 
 import { el, fill, svg } from "./dom.js";
 
-const WIDTH = 640;
+const WIDEST = 768;
 const HEIGHT = 220;
 const EDGE = { left: 64, right: 16, top: 12, bottom: 34 };
 
@@ -16,17 +16,18 @@ export class LossCurve extends HTMLElement {
     const shown = points.filter(([, loss]) => Number.isFinite(loss));
     this.hidden = shown.length < 2;
     if (this.hidden) return;
+    const width = Math.min(WIDEST, this.clientWidth || WIDEST); // its letters then have the page's size
     const losses = shown.map(([, loss]) => loss);
-    const x = scale(0, Math.max(steps ?? 0, shown.at(-1)[0]), EDGE.left, WIDTH - EDGE.right);
+    const x = scale(0, Math.max(steps ?? 0, shown.at(-1)[0]), EDGE.left, width - EDGE.right);
     const y = scale(Math.min(...losses), Math.max(...losses), HEIGHT - EDGE.bottom, EDGE.top);
     const line = shown.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
     const last = shown.at(-1);
     const summary = `Loss over ${last[0]} steps: from ${short(losses[0])} to ${short(last[1])}`;
-    const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary },
+    const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": summary },
       ...[Math.max(...losses), Math.min(...losses)].map((loss) => mark(EDGE.left - 8, y(loss), short(loss), "end")),
-      svg("path", { class: "axis", d: `M${EDGE.left} ${EDGE.top}V${HEIGHT - EDGE.bottom}H${WIDTH - EDGE.right}` }),
+      svg("path", { class: "axis", d: `M${EDGE.left} ${EDGE.top}V${HEIGHT - EDGE.bottom}H${width - EDGE.right}` }),
       mark(EDGE.left, HEIGHT - 10, "0", "start"),
-      mark(WIDTH - EDGE.right, HEIGHT - 10, `${(steps ?? last[0]).toLocaleString("en-GB")} steps`, "end"),
+      mark(width - EDGE.right, HEIGHT - 10, `${(steps ?? last[0]).toLocaleString("en-GB")} steps`, "end"),
       svg("polyline", { class: "curve", points: line }),
       svg("circle", { class: "point", cx: x(last[0]), cy: y(last[1]), r: 4 }));
     fill(this, el("figure", {}, picture, el("figcaption", { class: "help" }, `${summary}. Less is better; it goes up and down from step to step.`)));

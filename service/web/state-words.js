@@ -5,7 +5,7 @@ import { counted, left, percent } from "./format.js";
 import { icon } from "./icons.js";
 import { STATES, errorWords, stageWords } from "./words.js";
 
-/** Seconds that a job may wait, with nothing before it, until the page wonders whether a worker is there. */
+/** Seconds that a job may wait, with nothing before it and nothing running, until workers seem to be down. */
 const PATIENCE_S = 20;
 
 /**
@@ -21,9 +21,11 @@ export function jobLine(job) {
 }
 
 function queuedLine(job) {
-  if (job.ahead) return `Waiting, ${counted(job.ahead, "job")} before it`;
+  if (!job.place) return "Waiting for its turn";
+  const { ahead, running } = job.place;
+  if (ahead) return `Waiting, ${counted(ahead, "job")} before it`;
   const waited = (Date.now() - Date.parse(job.created_at)) / 1000;
-  if (waited > PATIENCE_S) return "Next in line, but no worker has taken it yet: is one running?";
+  if (running === 0 && waited > PATIENCE_S) return "Next in line, but nothing is being worked on: the service's workers seem to be down";
   return "Next in line";
 }
 

@@ -34,6 +34,7 @@ const STAGES = {
   defects: "Looking for defective pixels",
   train: "Training",
   judge: "Judging the new model",
+  draw: "Rendering pictures of the verdict",
   publish: "Publishing the new model",
   validation: "Measuring the validation blocks",
   benchmark: "Denoising the benchmark's blocks",
