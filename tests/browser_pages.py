@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
 THEMES = ("light", "dark")
-LONG_MS = 120_000
+LONG_MS = 300_000
 """Longer than a job of the tests takes on a busy machine."""
 _GRAVE = {"serious", "critical"}
 
@@ -87,7 +87,10 @@ def visit(browser: Browser, base: str, size: str, theme: str, pictures: Path | N
     """Open a window of a size; a visit without a fault is part of what every test says."""
     width, height = SIZES[size]
     context = browser.new_context(
-        viewport={"width": width, "height": height}, color_scheme=theme, has_touch=size == "phone", reduced_motion="reduce"
+        viewport={"width": width, "height": height},
+        color_scheme=theme,
+        has_touch=size == "phone",
+        reduced_motion="reduce",
     )
     page = context.new_page()
     visitor = Visit(page, base.rstrip("/"), size, theme, pictures)

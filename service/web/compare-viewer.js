@@ -144,6 +144,7 @@ export class CompareViewer extends HTMLElement {
     if (!same) {
       this.#view = new Viewport(source.picture);
       this.#before.clear();
+      this.stage.style.aspectRatio = `${source.picture.width} / ${source.picture.height}`;
       this.#split(500);
     }
     this.#after.clear();

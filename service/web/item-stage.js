@@ -121,8 +121,8 @@ export class ItemStage extends HTMLElement {
       item.phase === "uploaded" && el("button", { type: "button", class: "primary", onclick: fire("start") },
         icon("denoise"), `Denoise at ${percent(strength)}`),
       item.done && el("a", { class: "button primary", href: item.job.links.result, download: item.job.result.name },
-        icon("download"), `Download DNG (${bytes(item.job.result.bytes)})`),
-      item.done && item.file && el("button", { type: "button", onclick: fire("again") }, "Denoise again with these settings"),
+        icon("download"), el("span", {}, "Download DNG", el("span", { class: "file-size" }, ` (${bytes(item.job.result.bytes)})`))),
+      item.done && item.file && el("button", { type: "button", onclick: fire("again") }, `Denoise again at ${percent(strength)}`),
       item.phase === "failed" && item.file && el("button", { type: "button", onclick: fire("again") }, "Try again"),
       item.busy && el("button", { type: "button", onclick: fire("cancel") }, icon("close"), "Cancel"));
   }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 from browser_pages import SIZES, THEMES, Visit, visit
 from dng_factory import make_dng, sample_mosaic
+from playwright.sync_api import sync_playwright
 from redis_servers import SERVERS, find_server
 from service_process import RunningService, serve
 from sidd_factory import make_blocks
@@ -38,14 +38,8 @@ def pictures(request: pytest.FixtureRequest) -> Path | None:
 
 @pytest.fixture(scope="session")
 def browser(program: Callable[[str], str]) -> Iterator[Browser]:
-    """Debian's Chromium; skips where it or its driver is missing, fails where CI is set."""
+    """Debian's Chromium; skips where it is missing, fails where CI is set."""
     chromium = program("chromium")
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        if os.environ.get("CI"):
-            pytest.fail("playwright is not installed")
-        pytest.skip("playwright is not installed")
     with sync_playwright() as playwright:
         running = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         yield running

@@ -116,7 +116,9 @@ def test_settings_can_be_tried_on_a_crop_first(visitor: Visit, service: RunningS
     assert service.job(job_id_of(visitor))["parameters"]["strength"] == 0.4  # type: ignore[index]
 
 
-def test_many_files_come_back_as_one_archive(visitor: Visit, service: RunningService, capture_files: list[Path]) -> None:
+def test_many_files_come_back_as_one_archive(
+    visitor: Visit, service: RunningService, capture_files: list[Path]
+) -> None:
     visitor.go()
     visitor.drop(*capture_files)
     archive = visitor.page.get_by_role("link", name="Download all 3 as a zip")

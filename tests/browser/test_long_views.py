@@ -83,7 +83,9 @@ def test_jobs_are_filtered_paged_and_cancelled(visitor: Visit, service: RunningS
     page = visitor.page
     headers = {"Prefer": "respond-async"}
     for strength in range(27):  # one more page than the first holds
-        answer = service.client.post(f"/denoise?model=slow&strength=0.{strength:02}", headers=headers, content=big_raw.read_bytes())
+        answer = service.client.post(
+            f"/denoise?model=slow&strength=0.{strength:02}", headers=headers, content=big_raw.read_bytes()
+        )
         answer.raise_for_status()
     rows = page.locator("table.jobs tbody tr")
     visitor.go("#/jobs/denoise/all")
@@ -125,7 +127,7 @@ def test_a_model_is_looked_at_made_default_and_deleted(
     ids = [service.client.post("/captures", content=path.read_bytes()).json()["id"] for path in capture_files]
     body = {"captures": ids, "name": name, "base": "tiny", "steps": 3, "make_default": False}
     job = service.client.post("/jobs/finetune", json=body).raise_for_status().json()
-    assert service.wait_for_state(job["id"], "succeeded", "failed")["state"] == "succeeded"
+    assert service.wait_for_state(job["id"], "succeeded", "failed", timeout_s=LONG_MS / 1000)["state"] == "succeeded"
     visitor.go("#/models")
     visitor.photograph("models")
     page.get_by_role("link", name=f"{name}@1").click()
@@ -136,7 +138,9 @@ def test_a_model_is_looked_at_made_default_and_deleted(
     card.get_by_role("button", name="Make default").click()
     expect(card.get_by_text("Default", exact=True)).to_be_visible()
     assert service.client.get(f"/models/{name}").json()["default"] is True
-    page.locator(".models .panel", has=page.get_by_role("link", name="tiny@1")).get_by_role("button", name="Make default").click()
+    page.locator(".models .panel", has=page.get_by_role("link", name="tiny@1")).get_by_role(
+        "button", name="Make default"
+    ).click()
     card.get_by_role("button", name="Delete").click()
     card.get_by_role("button", name="Delete").last.click()
     expect(card).to_have_count(0)
