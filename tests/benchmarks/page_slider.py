@@ -110,7 +110,7 @@ def measure(visitor: Visit, raw: Path, seconds: float) -> None:
 def stop(client: CDPSession, visitor: Visit) -> None:
     """End the trace, and wait until all of it has come."""
     done: list[object] = []
-    client.on("Tracing.tracingComplete", done.append)
+    client.on("Tracing.tracingComplete", lambda end: done.append(end))  # noqa: PLW0108
     client.send("Tracing.end")
     while not done:
         visitor.page.wait_for_timeout(50)

@@ -76,7 +76,7 @@ def test_everything_is_reached_by_keyboard_in_the_order_of_reading(visitor: Visi
         visitor.page.keyboard.press("Tab")
         reached.append(
             visitor.page.evaluate(
-                "(({ariaLabel, type, textContent}) => (ariaLabel || type || textContent).trim())(document.activeElement)"
+                "(({ariaLabel: said, type, textContent}) => said || type || textContent.trim())(document.activeElement)"
             )
         )
     assert reached[:8] == [
