@@ -23,7 +23,7 @@ export class LossCurve extends HTMLElement {
     const line = shown.map(([step, loss]) => `${x(step).toFixed(1)},${y(loss).toFixed(1)}`).join(" ");
     const last = shown.at(-1);
     const summary = `Loss over ${last[0]} steps: from ${short(losses[0])} to ${short(last[1])}`;
-    const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, role: "img", "aria-label": summary },
+    const picture = svg("svg", { viewBox: `0 0 ${width} ${HEIGHT}`, width, height: HEIGHT, role: "img", "aria-label": summary },
       ...[Math.max(...losses), Math.min(...losses)].map((loss) => mark(EDGE.left - 8, y(loss), short(loss), "end")),
       svg("path", { class: "axis", d: `M${EDGE.left} ${EDGE.top}V${HEIGHT - EDGE.bottom}H${width - EDGE.right}` }),
       mark(EDGE.left, HEIGHT - 10, "0", "start"),

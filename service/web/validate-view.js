@@ -35,6 +35,9 @@ export class ValidateView extends HTMLElement {
           el("div", { class: "field" }, el("label", {}, el("span", {}, "Data set"),
             el("input", { name: "dataset", value: "mini", required: true, pattern: "[\\w][\\w.\\-]{0,63}", autocomplete: "off", spellcheck: "false" })),
             el("p", { class: "help" }, "“mini” comes with the service: 64 synthetic blocks, done in less than a minute. Others, such as SIDD, are folders that the operator has placed below ", el("code", {}, "datasets/"), " in the data folder.")),
+          el("div", { class: "field" }, el("label", {}, el("span", {}, "Noise of all images"),
+            el("input", { name: "noise", placeholder: "0.001,0.00001", autocomplete: "off", spellcheck: "false" })),
+            el("p", { class: "help" }, "Shot and read noise, with a comma: variance = shot × signal + read. Left empty, it is measured in each image.")),
           said, button),
         el("div", { class: "side" }, earlier)));
     listModels(model);
@@ -48,7 +51,7 @@ export class ValidateView extends HTMLElement {
     fill(said);
     try {
       const wait = (seconds) => fill(said, seconds && el("p", { class: "help" }, `The service is busy; trying again in ${seconds} s`));
-      const json = { model: fields.get("model") || null, dataset: fields.get("dataset") };
+      const json = { model: fields.get("model") || null, dataset: fields.get("dataset"), noise: fields.get("noise") || null };
       const job = await begin("/jobs/validate", { json }, wait);
       location.hash = `#/validate/${job.id}`;
     } catch (problem) {

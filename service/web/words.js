@@ -57,6 +57,7 @@ const ERRORS = {
   raw_too_large: "This file is larger than the service takes.",
   body_too_large: "The request is larger than the service takes.",
   model_error: "The model could not be used. Choose another one, or ask whoever runs the service.",
+  invalid_configuration: "This cannot be done with these files or settings.",
   invalid_request: "The service did not understand one of the settings.",
   unauthenticated: "The service wants an API key.",
   permission_denied: "Your key does not allow this.",

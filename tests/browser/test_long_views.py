@@ -65,6 +65,7 @@ def test_a_validation_ends_with_its_report_on_the_screen(visitor: Visit, service
     visitor.go("#/validate")
     visitor.photograph("validate-form")
     page.get_by_label("Data set").fill("sidd")
+    page.get_by_label("Noise of all images").fill("1e-3,1e-5")
     page.get_by_role("button", name="Measure").click()
     expect(page.get_by_role("heading", name="Validation blocks")).to_be_visible(timeout=LONG_MS)
     job = service.job(page.url.rpartition("/")[2])
