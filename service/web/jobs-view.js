@@ -177,9 +177,9 @@ function state(job) {
     return el("div", { class: "why" }, el("p", {}, errorWords(job.error.code)), el("p", { class: "help" }, job.error.message),
       el("p", { class: "code" }, `Code: ${job.error.code}`));
   }
-  if (job.finished_at) return null;
+  if (job.state !== "running") return null;
   const bar = el("progress", { max: 1, "aria-label": `Progress of ${nameOf(job)}` });
-  if (job.state === "running") bar.value = job.progress;
+  bar.value = job.progress;
   return el("div", { class: "why" }, el("p", {}, jobLine(job)), bar);
 }
 
