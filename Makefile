@@ -8,6 +8,7 @@
 #                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
 #                bench-files FILES="a.dng b.dng": what denoising does to real raws
 #                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
+#                bench-page: how smoothly the page's divider moves
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
 #                bench-networks: decibels and seconds of network architectures, for equal seconds of training (an hour)
@@ -25,7 +26,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-service bench-finetune clean
+.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -64,6 +65,9 @@ bench-training: $(VENV)/.installed-dev
 
 bench-service: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/service_latency.py $(ARGS)
+
+bench-page: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/page_slider.py $(ARGS)
 
 bench-methods: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/methods.py $(ARGS)

@@ -48,7 +48,7 @@ from service.job_records import (
     write_progress,
 )
 from service.redis_access import patiently, redis_errors, server_time
-from service.schemas import ErrorSchema, FileSchema
+from service.schemas import ErrorSchema, FileSchema, QueuePlaceSchema
 from service.settings import Settings
 from training.errors import PhotositeError
 
@@ -418,6 +418,16 @@ class JobStore:
         """Jobs that wait in a queue."""
         with redis_errors():
             return self._redis.zcard(queued_key(queue))
+
+    def place(self, job: Job) -> QueuePlaceSchema | None:
+        """Where a job stands that waits; None of one that does not."""
+        if job.state != "queued":
+            return None
+        with redis_errors(), self._redis.pipeline() as pipeline:
+            pipeline.zrank(queued_key(job.queue), job.id)
+            pipeline.zcard(RUNNING_KEY)
+            ahead, running = pipeline.execute()
+        return None if ahead is None else QueuePlaceSchema(ahead=ahead, running=running)  # None: it has just begun
 
     def count_of(self, tenant: str) -> int:
         """All jobs of a tenant whose records are kept."""

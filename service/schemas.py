@@ -211,6 +211,17 @@ class ErrorSchema(BaseModel):
     message: str
 
 
+class QueuePlaceSchema(BaseModel):
+    """Where a job stands that waits."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    ahead: int
+    """Jobs that were handed to the same queue before it and still wait; one that is more urgent may overtake it."""
+    running: int
+    """Jobs that the service's workers are at; 0 for long: there is none."""
+
+
 class JobSchema(BaseModel):
     """A job as its owner sees it."""
 
@@ -227,6 +238,8 @@ class JobSchema(BaseModel):
     """Done share of the stage."""
     figures: dict[str, Any] = {}
     """Of the work in progress: `eta_s`, seconds that the stage still takes; a training's `step`, `steps`, `loss`."""
+    place: QueuePlaceSchema | None = None
+    """Where it stands while it waits; told of a single job and in its events, not in lists."""
     attempt: int
     created_at: datetime
     started_at: datetime | None

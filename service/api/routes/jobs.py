@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import suppress
-from typing import Annotated
+from typing import Annotated, NamedTuple, Self
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
@@ -15,7 +15,7 @@ from service.api.identifiers import JobId
 from service.api.results import FILE_REQUEST, answer_with_result, declare_file, read_job
 from service.errors import BrokerUnavailableError
 from service.job_records import Job
-from service.schemas import BatchName, JobKind, JobListSchema, JobSchema, JobState
+from service.schemas import BatchName, JobKind, JobListSchema, JobSchema, JobState, QueuePlaceSchema
 
 EVENT_POLL_S = 0.25
 EVENT_PING_S = 15
@@ -49,7 +49,7 @@ async def list_jobs(
 @router.get("/{job_id:id}", responses=declare_problems(401, 404, 422, 503))
 async def show_job(job_id: JobId, services: ServicesDependency, tenant: TenantDependency) -> JobSchema:
     """State and progress of a job."""
-    return (await read_job(job_id, tenant, services)).to_schema()
+    return (await _read(job_id, tenant, services)).shown
 
 
 @router.delete("/{job_id:id}", responses=declare_problems(401, 404, 409, 422, 503))
@@ -117,31 +117,50 @@ async def stream_job_events(
     last_event_id: Annotated[str, Header(description="The last event's id, when a stream broke off")] = "",
 ) -> Response:
     """A job's state whenever it changes, until it is finished."""
-    job = await read_job(job_id, tenant, services)
-    seen = last_event_id == str(job.revision)
-    if seen and job.finished:
+    look = await _read(job_id, tenant, services)
+    seen = last_event_id == str(look.job.revision)
+    if seen and look.job.finished:
         return Response(status_code=204)  # an EventSource would ask again for ever
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-    return StreamingResponse(_events(job, services, seen=seen), media_type="text/event-stream", headers=headers)
+    return StreamingResponse(_events(look, services, seen=seen), media_type="text/event-stream", headers=headers)
 
 
-async def _events(job: Job, services: Services, *, seen: bool) -> AsyncIterator[str]:
+class _Look(NamedTuple):
+    """A job and its place in the queue, as they were at one look."""
+
+    job: Job
+    place: QueuePlaceSchema | None
+
+    @property
+    def shown(self) -> JobSchema:
+        return self.job.to_schema().model_copy(update={"place": self.place})
+
+    @property
+    def event(self) -> str:
+        return f"id: {self.job.revision}\nevent: job\ndata: {self.shown.model_dump_json()}\n\n"
+
+    def differs(self, earlier: Self) -> bool:
+        return (self.job.revision, self.place) != (earlier.job.revision, earlier.place)
+
+
+async def _read(job_id: str, tenant: str, services: Services) -> _Look:
+    job = await read_job(job_id, tenant, services)
+    return _Look(job, await run_in_threadpool(services.jobs.place, job) if job.state == "queued" else None)
+
+
+async def _events(look: _Look, services: Services, *, seen: bool) -> AsyncIterator[str]:
     silent_s = 0.0
     if not seen:
-        yield _event(job)
-    while not job.finished:
+        yield look.event
+    while not look.job.finished:
         await asyncio.sleep(EVENT_POLL_S)
         silent_s += EVENT_POLL_S
-        current = job
+        current = look
         with suppress(BrokerUnavailableError):  # the answer has begun: it can only go on once Redis is back
-            current = await read_job(job.id, job.tenant, services)
-        if current.revision != job.revision:
-            job, silent_s = current, 0.0
-            yield _event(job)
+            current = await _read(look.job.id, look.job.tenant, services)
+        if current.differs(look):
+            look, silent_s = current, 0.0
+            yield look.event
         elif silent_s >= EVENT_PING_S:
             silent_s = 0.0
             yield ": still here\n\n"  # keeps proxies from closing a silent connection
-
-
-def _event(job: Job) -> str:
-    return f"id: {job.revision}\nevent: job\ndata: {job.to_schema().model_dump_json()}\n\n"
