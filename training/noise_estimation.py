@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 FlatBy = Literal["own", "others"]
 DIRECTIONS = 12
 """Of 60, those in which the variance of flat patches is taken for noise."""
+CONTENT_END = 36
+"""Content is measured in directions up to this one: smooth gradients are in the last, and leave the weak ones alone."""
 PASSES = 3
 MIN_PATCHES = 400
 PATCHES_PER_RANGE = 400
@@ -228,7 +230,7 @@ def _split_directions(patches: Patches, believed: _Believed) -> _Energies | None
         squares = np.square(believed.whitened[used] @ directions)
         weak[used] = squares[:, :DIRECTIONS].mean(axis=1)
         choosing[used] = squares[:, DIRECTIONS + 1 :: 2].mean(axis=1)
-        content[used] = squares[:, DIRECTIONS::2].mean(axis=1)
+        content[used] = squares[:, DIRECTIONS:CONTENT_END:2].mean(axis=1)
         share = np.square(directions[:, :DIRECTIONS]).mean(axis=1).reshape(4, -1).sum(axis=1)  # (4,) of each plane
         over = share / believed.variance[used]
         design[used] = np.stack([(over * believed.signal[used]).sum(axis=1), over.sum(axis=1)], axis=1)
