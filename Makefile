@@ -8,6 +8,7 @@
 #                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
 #                bench-files FILES="a.dng b.dng": what denoising does to real raws
 #                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
+#                bench-noise: how well the noise of a raw is estimated
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
 #                bench-finetune: what fine-tuning gains on a camera that no model knows (half an hour)
@@ -24,7 +25,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-service bench-finetune clean
+.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-noise bench-training bench-methods bench-service bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -57,6 +58,9 @@ bench-speed: $(VENV)/.installed-dev
 
 bench-files: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)
+
+bench-noise: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/noise_estimation.py $(ARGS)
 
 bench-training: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/training_speed.py $(ARGS)

@@ -54,6 +54,8 @@ NEIGHBOUR_WEIGHT = 0.5
 """How much the surroundings count for a patch's flatness: in strong noise its own few coefficients tell little."""
 MAX_GROWTH = 0.4
 """The most of the content of other directions that may be taken to be in the weak ones."""
+DOUBT = 0.1
+"""Difference in content, in units of the noise, below which its effect on the weak directions is mostly chance."""
 MIN_LEFT = 0.3
 """Share of the variance that clipping at black must leave in every plane of a patch."""
 WHITE_MARGIN = 0.97
@@ -62,8 +64,10 @@ WHITE_REACH = 3.0
 """How many standard deviations noise reaches."""
 RANGE_ERROR = 0.02
 """Relative error of a range's variance that is not chance: content that remains, a sensor that is not quite linear."""
-COMMON_ERROR, CORRECTION_ERROR, CONTENT_ERROR = 0.015, 0.5, 0.1
+COMMON_ERROR, CORRECTION_ERROR, CONTENT_ERROR = 0.03, 0.7, 0.1
 """Relative error that all ranges share: always, of the correction for content, of the content beside the noise."""
+_NOTHING = 1e-6
+"""Of the noise believed: a variance below it is none."""
 SURE_ERROR = 0.1
 """Relative standard error of the variance below which an estimate is sure of itself."""
 BLOCK = 8
@@ -121,14 +125,14 @@ class _Energies(NamedTuple):
 class _Ranges(NamedTuple):
     """Means over the flattest patches of each range of brightness, (r,) each."""
 
-    design: NDArray[np.floating]
+    design: NDArray[np.float64]
     """(r, 2)."""
-    weak: NDArray[np.floating]
-    content: NDArray[np.floating]
-    count: NDArray[np.floating]
-    less_flat_weak: NDArray[np.floating]
+    weak: NDArray[np.float64]
+    content: NDArray[np.float64]
+    number: NDArray[np.float64]
+    less_flat_weak: NDArray[np.float64]
     """Of the next flattest."""
-    less_flat_content: NDArray[np.floating]
+    less_flat_content: NDArray[np.float64]
 
 
 def estimate_noise(
@@ -272,8 +276,8 @@ def _fit(ranges: _Ranges, overlap: float) -> Line:
     """The line through the variances without content, with error bars that know of the correction."""
     growth = _growth(ranges)
     noise = (ranges.weak - growth * ranges.content) / (1 - growth)
-    noise = np.clip(noise, 0.3 * ranges.weak, 1.05 * ranges.weak)
-    chance = 2 * overlap / (ranges.count * DIRECTIONS)
+    noise = np.maximum(np.clip(noise, 0.3 * ranges.weak, 1.05 * ranges.weak), _NOTHING)
+    chance = 2 * overlap / (ranges.number * DIRECTIONS)
     line = fit_line(ranges.design, noise, np.sqrt(chance + RANGE_ERROR**2))
     corrected = float(np.median(np.abs(ranges.weak / noise - 1)))
     beside = max(float(np.median(ranges.content / noise)) - 1, 0.0)
@@ -287,7 +291,8 @@ def _growth(ranges: _Ranges) -> float:
     weight = 1 / np.square(np.maximum(ranges.content, 0.5))
     content = float(np.sum(weight * (ranges.less_flat_content - ranges.content)))
     weak = float(np.sum(weight * (ranges.less_flat_weak - ranges.weak)))
-    return float(np.clip(weak / max(content, 0.02 * float(weight.sum())), 0, MAX_GROWTH))
+    doubt = DOUBT * float(weight.sum())
+    return float(np.clip(weak * content / (content**2 + doubt**2), 0, MAX_GROWTH))
 
 
 def _estimate(line: Line, brightness: float, least: float) -> NoiseEstimate:

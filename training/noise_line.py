@@ -32,10 +32,10 @@ def fit_line(design: NDArray[np.float64], variance: NDArray[np.float64], spread:
 
     Args:
         design: (n, 2) what one unit of shot, and one of read, would add to each variance.
-        variance: (n,) measured.
+        variance: (n,) measured, above 0.
         spread: (n,) relative standard error of each.
     """
-    fitted = np.full_like(variance, np.quantile(variance, 0.4))
+    fitted = np.full_like(variance, max(float(np.quantile(variance, 0.4)), 1e-3 * float(variance.max())))
     for _ in range(20):
         off = (variance / fitted - 1) / spread
         share = np.minimum(1, np.where(off > 0, _ABOVE, _BELOW) / np.maximum(np.abs(off), 1e-9)) ** 2
@@ -43,7 +43,7 @@ def fit_line(design: NDArray[np.float64], variance: NDArray[np.float64], spread:
         shot, read = non_negative_line(design, variance, weight)
         fitted = np.maximum(design @ [shot, read], 1e-3 * variance.max() + 1e-30)
     off = (variance / fitted - 1) / spread
-    covariance = np.linalg.pinv(design.T @ (weight[:, None] * design), rcond=1e-12)
+    covariance = np.asarray(np.linalg.pinv(design.T @ (weight[:, None] * design), rcond=1e-12), dtype=np.float64)
     covariance *= max(1.0, float(np.average(np.square(off), weights=share)))
     return Line(shot, read, covariance)
 

@@ -87,7 +87,7 @@ def _gather(packed: NDArray[np.float32], wanted: int, start: int) -> Patches:
     row, column = np.divmod(np.arange(rows * columns), columns)
     return Patches(
         coefficients=coefficients[:, :, 1:],
-        means=coefficients[:, :, 0] / SIZE,
+        means=(coefficients[:, :, 0] / SIZE).astype(np.float32),
         lowest=pixels.min(axis=2),
         neighbours=_neighbours(rows, columns, -(-SIZE // skip), start),
         fold=(row * skip // _FOLD_SIDE + column * skip // _FOLD_SIDE) % 2 == 1,
