@@ -56,6 +56,8 @@ MAX_GROWTH = 0.4
 """The most of the content of other directions that may be taken to be in the weak ones."""
 DOUBT = 0.1
 """Difference in content, in units of the noise, below which its effect on the weak directions is mostly chance."""
+UNTOUCHED = 0.99
+"""Share of the variance left, from which clipping does not matter."""
 MIN_LEFT = 0.3
 """Share of the variance that clipping at black must leave in every plane of a patch."""
 WHITE_MARGIN = 0.97
@@ -107,6 +109,8 @@ class _Believed(NamedTuple):
     """(n, 60) coefficients over the standard deviation that the noise should have in them."""
     usable: NDArray[np.bool_]
     """(n,) not clipped too much."""
+    cut: NDArray[np.bool_]
+    """(n,) clipped a little, in some plane: its noise is no Gaussian, so that it must not be chosen by itself."""
 
 
 class _Energies(NamedTuple):
@@ -197,7 +201,7 @@ def _improve(
     energies = _split_directions(patches, believed)
     if energies is None:
         return None
-    flatness = _flatness(patches, energies, believed.usable, flat_by)
+    flatness = _flatness(patches, energies, believed, flat_by)
     brightness = _brightness(believed)
     ranges = _measure_ranges(energies, flatness, brightness, np.flatnonzero(believed.usable))
     return _fit(ranges, patches.overlap), float(np.median(brightness[believed.usable]))
@@ -206,11 +210,17 @@ def _improve(
 def _believe(patches: Patches, model: tuple[float, float], black_clip: float) -> _Believed:
     shot, read = model
     signal, left = behind_clip(patches.means, shot, read, black_clip)
+    if np.isfinite(black_clip):  # of clipped noise a high mean goes with a high variance: take the means around instead
+        around = behind_clip(patches.means_around(), shot, read, black_clip)
+        touched = around.left < UNTOUCHED
+        signal, left = np.where(touched, around.signal, signal), np.where(touched, around.left, left)
     variance = (shot * np.maximum(signal, 0) + read).astype(np.float32)
     top = (signal + WHITE_REACH * np.sqrt(variance)).max(axis=1)
     scale = 1 / np.sqrt(variance * np.maximum(left, 0.5 * MIN_LEFT), dtype=np.float32)
     whitened = (patches.coefficients * scale[:, :, None]).reshape(len(patches), -1)
-    return _Believed(signal, variance, whitened, (top < WHITE_MARGIN) & (left.min(axis=1) > MIN_LEFT))
+    fewest = left.min(axis=1)
+    usable = (top < WHITE_MARGIN) & (fewest > MIN_LEFT)
+    return _Believed(signal, variance, whitened, usable, fewest < UNTOUCHED)
 
 
 def _brightness(believed: _Believed) -> NDArray[np.floating]:
@@ -241,15 +251,16 @@ def _split_directions(patches: Patches, believed: _Believed) -> _Energies | None
     return _Energies(weak, choosing, content, design)
 
 
-def _flatness(
-    patches: Patches, energies: _Energies, usable: NDArray[np.bool_], flat_by: FlatBy
-) -> NDArray[np.floating]:
+def _flatness(patches: Patches, energies: _Energies, believed: _Believed, flat_by: FlatBy) -> NDArray[np.floating]:
     """(n,) how much structure a patch and its surroundings show; the less, the flatter."""
-    rest = np.where(usable, (energies.choosing + energies.content) / 2, 0)
-    known = usable[patches.neighbours] & (patches.neighbours >= 0)  # (n, 4)
+    rest = np.where(believed.usable, (energies.choosing + energies.content) / 2, 0)
+    known = believed.usable[patches.neighbours] & (patches.neighbours >= 0)  # (n, 4)
     around = (rest[patches.neighbours] * known).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
-    around = np.where(known.any(axis=1), around, np.inf if flat_by == "others" else rest)
-    return around if flat_by == "others" else energies.choosing + NEIGHBOUR_WEIGHT * around
+    others = np.where(known.any(axis=1), around, np.inf)
+    if flat_by == "others":
+        return others
+    own = energies.choosing + NEIGHBOUR_WEIGHT * np.where(known.any(axis=1), around, rest)
+    return np.where(believed.cut, (1 + NEIGHBOUR_WEIGHT) * others, own)
 
 
 def _measure_ranges(

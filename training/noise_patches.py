@@ -48,6 +48,13 @@ class Patches:
     def __len__(self) -> int:
         return len(self.means)
 
+    def means_around(self) -> NDArray[np.float32]:
+        """(n, 4) mean of each plane in a patch's neighbours; its own where it has none."""
+        known = (self.neighbours >= 0)[:, :, None]
+        count = known.sum(axis=1)
+        around = (self.means[self.neighbours] * known).sum(axis=1) / np.maximum(count, 1)
+        return np.where(count > 0, around, self.means).astype(np.float32)
+
 
 def cosine_matrix(size: int) -> NDArray[np.float32]:
     """(size, size) orthonormal DCT-II: row u holds the cosine of frequency u."""

@@ -1,8 +1,8 @@
 """How well the noise of one raw is estimated: `make bench-noise` (ARGS="--every 5" for fewer pictures).
 
-Pictures that no training saw are made into raws: noise of the judged levels and of a phone (PMRID), rounded to 10 or 14
-bits above a black level, clipped to what the file holds. The estimate is compared with the noise that was added, which
-leaves out what the photographs bring of their own: `--own` prints that, estimated from the clean signal.
+Raws of pictures that no training saw, of 10 and of 14 bits, at the levels that quality is judged at and some between.
+The estimate is compared with the noise that was added and that of rounding, which leaves out what the photographs bring
+of their own: `--own` prints that, estimated from the clean signal.
 """
 
 from __future__ import annotations
@@ -10,24 +10,37 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from training.datasets.synthetic import add_noise, typical_read_noise
-from training.evaluate import SHOT_LEVELS, clean_planes, held_out_pictures
+from training.datasets.held_out_raws import (
+    FILE_LEVELS,
+    LEVELS,
+    NoiseLevel,
+    Scene,
+    expose,
+    held_out_pictures,
+    make_scene,
+    prior_level,
+    stored_noise,
+)
+from training.denoise import pack_signal
+from training.errors import UnsupportedRawError
+from training.noise_choice import choose_noise
 from training.noise_estimation import estimate_noise
+from training.raw.bayer import pack, unify
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.noise import NoiseModel
+
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clean"
-PHONE_ISOS = (100, 400, 800, 1600, 3200, 6400)
-BLACK = {10: 64, 14: 512}
+JUDGED = (*LEVELS[:-1], *map(prior_level, (2e-4, 5e-4, 2e-3)), LEVELS[-1])
 MID_GREY = 0.18
 COLUMNS = ("level", "bits", "shot", "σ at mid-grey", "shot ±15 %", "σ ±7 %", "in 2 errors", "sure", "none", "s/MP")
 SHOT_BAND, DEVIATION_BAND = 0.15, 0.07
@@ -47,43 +60,30 @@ class Outcome:
     seconds_per_megapixel: float
 
 
-def phone_noise(iso: int) -> tuple[float, float]:
-    """Shot and read noise of the phone of PMRID (Wang et al., ECCV 2020) on the signal from black to white."""
-    slope, variance = 5.995e-4 * iso + 8.689e-3, 7.118e-7 * iso**2 + 6.515e-4 * iso + 0.1149
-    return slope / 959, variance / 959**2
+def deviation(model: NoiseModel) -> float:
+    """The standard deviation of the noise at mid-grey."""
+    return float(np.sqrt(model.shot_noise[0] * MID_GREY + model.read_noise[0]))
 
 
-def levels() -> list[tuple[str, float, float]]:
-    """Name, shot and read noise of every level."""
-    judged = [(f"{shot:g}", shot, typical_read_noise(shot)) for shot in SHOT_LEVELS]
-    return judged + [(f"phone, ISO {iso}", *phone_noise(iso)) for iso in PHONE_ISOS]
-
-
-def as_stored(signal: NDArray[np.float32], bits: int) -> NDArray[np.float32]:
-    """What a file of so many bits gives back: rounded, clipped to what it can hold."""
-    span = 2**bits - 1 - BLACK[bits]
-    stored = np.clip(np.round(signal * span), -BLACK[bits], span)
-    return (stored / span).astype(np.float32)
-
-
-def judge(name: str, clean: NDArray[np.float32], shot: float, read: float, bits: int) -> Outcome | None:
+def judge(scene: Scene, level: NoiseLevel) -> Outcome | None:
     """Estimate once; None where nothing could be estimated."""
-    rng = np.random.default_rng(zlib.crc32(f"{name} {shot:g} {bits}".encode()))
-    noisy = as_stored(add_noise(clean, shot, read, rng), bits)
-    step = 1 / (2**bits - 1 - BLACK[bits])
+    raw = expose(scene, level)
+    signal = pack_signal(raw)
     start = time.process_time()
-    estimate = estimate_noise(noisy, -BLACK[bits] * step, step=step)
-    seconds = time.process_time() - start
-    if estimate is None:
+    try:
+        estimate = choose_noise(signal, raw.metadata).estimate
+    except UnsupportedRawError:
         return None
-    found_shot, found_read = estimate.model.shot_noise[0], estimate.model.read_noise[0]
-    true = shot * MID_GREY + read + step**2 / 12  # rounding is noise like any other
+    seconds = time.process_time() - start
+    if estimate is None:  # the file has no tag, so it is always looked at
+        return None
+    true = stored_noise(level, scene.levels)
     return Outcome(
-        found_shot / shot,
-        float(np.sqrt((found_shot * MID_GREY + found_read) / true)),
-        abs(found_shot - shot) <= 2 * estimate.shot_error,
+        estimate.model.shot_noise[0] / level.shot_noise,
+        deviation(estimate.model) / deviation(true),
+        abs(estimate.model.shot_noise[0] - level.shot_noise) <= 2 * estimate.shot_error,
         estimate.is_sure,
-        seconds / (noisy.size / 1e6),
+        seconds / (signal.size / 1e6),
     )
 
 
@@ -108,12 +108,11 @@ def row(level: str, bits: int, outcomes: list[Outcome | None]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def own_noise(pictures: dict[str, NDArray[np.float32]]) -> str:
+def own_noise(scenes: list[Scene]) -> str:
     """What the photographs bring: the standard deviation at mid-grey that is estimated from their clean signal."""
-    found = [estimate_noise(clean) for clean in pictures.values()]
-    deviations = [np.sqrt(e.model.shot_noise[0] * MID_GREY + e.model.read_noise[0]) for e in found if e is not None]
-    low, middle, high = np.quantile(deviations, [0.1, 0.5, 0.9])
-    return f"noise of the photographs themselves at mid-grey: {middle:.5f} ({low:.5f} to {high:.5f})"
+    found = [estimate_noise(pack(unify(scene.clean, scene.cfa_pattern))) for scene in scenes]
+    low, middle, high = np.quantile([deviation(e.model) for e in found if e is not None], [0.1, 0.5, 0.9])
+    return f"noise of the photographs themselves at mid-grey: {middle:.5f} ({low:.5f} to {high:.5f})\n"
 
 
 def main() -> int:
@@ -123,13 +122,13 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="every n-th picture only")
     parser.add_argument("--own", action="store_true", help="print the photographs' own noise too")
     options = parser.parse_args()
-    pictures = {path.stem: clean_planes(path) for path in held_out_pictures(options.pictures)[:: options.every]}
+    scenes = [make_scene(path) for path in held_out_pictures(options.pictures)[:: options.every]]
     if options.own:
-        print(own_noise(pictures))
+        print(own_noise(scenes))
     print(f"| {' | '.join(COLUMNS)} |\n|{'---|' * len(COLUMNS)}")
-    for level, shot, read in tqdm(levels(), disable=None):
-        for bits in BLACK:
-            print(row(level, bits, [judge(name, clean, shot, read, bits) for name, clean in pictures.items()]))
+    for level in tqdm(JUDGED, disable=None):
+        for bits in FILE_LEVELS:
+            print(row(level.name, bits, [judge(replace(scene, bits=bits), level) for scene in scenes]), flush=True)
     return 0
 
 
