@@ -9,6 +9,7 @@
 #                bench-files FILES="a.dng b.dng": what denoising does to real raws
 #                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
 #                bench-page: how smoothly the page's divider moves
+#                bench-noise: how well the noise of a raw is estimated
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
 #                bench-networks: decibels and seconds of network architectures, for equal seconds of training (an hour)
@@ -26,7 +27,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-service bench-page bench-finetune clean
+.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -59,6 +60,9 @@ bench-speed: $(VENV)/.installed-dev
 
 bench-files: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)
+
+bench-noise: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/noise_estimation.py $(ARGS)
 
 bench-training: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/training_speed.py $(ARGS)

@@ -51,7 +51,8 @@ def choose_noise(
     """
     if requested is not None:
         return NoiseChoice(model=requested, source="request")
-    estimate = estimate_noise(packed, black_clip(metadata))
+    levels = metadata.levels
+    estimate = estimate_noise(packed, black_clip(metadata), step=float(1 / np.min(levels.signal_range)))
     tag = metadata.noise_profile
     if tag is None:
         if estimate is None:

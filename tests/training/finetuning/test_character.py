@@ -46,14 +46,15 @@ def test_gaussian_noise_has_no_tails_and_no_correlation(tmp_path: Path) -> None:
 
 
 def test_long_tails_do_not_hide_variance_from_the_estimate() -> None:
-    packed = pack(noisy_with(-0.2))
     at = np.full((4, 1, 1), 0.1, np.float32)
     true = float(NOISE.variance(at).mean())
-    by_others, by_own = (estimate_noise(packed, flat_by=which) for which in ("others", "own"))  # type: ignore[arg-type]
-    assert by_others is not None
-    assert by_own is not None
-    assert float(by_others.model.variance(at).mean()) == pytest.approx(true, rel=0.04)
-    assert float(by_own.model.variance(at).mean()) < 0.95 * true  # what it is there for
+    found = []
+    for seed in range(4):
+        estimate = estimate_noise(pack(noisy_with(-0.2, seed)), flat_by="others")
+        assert estimate is not None
+        found.append(float(estimate.model.variance(at).mean()) / true)
+    assert np.mean(found) == pytest.approx(1, abs=0.06)
+    assert np.ptp(found) < 0.3
 
 
 def test_few_photons_are_no_tails_of_read_noise(tmp_path: Path) -> None:
