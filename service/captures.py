@@ -6,16 +6,18 @@ A capture's id is the beginning of its content's SHA-256: what is sent twice is 
 `ps:capture:{tenant}:{id}` the record, one JSON value; `ps:captures:{tenant}` ids by `created_at`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict
 from redis.exceptions import WatchError
 
 from service.errors import NotFoundError
-from service.job_records import Job, hold, job_key, let_go, new_job_id, read, write
+from service.job_records import Job, hold, job_key, let_go, new_job_id, read_all, write
 from service.jobs import JobStore
+from service.listing import Page, read_page
 from service.redis_access import redis_errors
 from service.schemas import CaptureSchema, CaptureState, DescribeParameters, ErrorSchema, FileSchema
 from service.storage import BlobKey
@@ -140,14 +142,25 @@ class CaptureStore:
             raise NotFoundError(f"there is no capture {capture_id}")
         return capture
 
-    def all(self, tenant: str) -> Iterator[Capture]:
-        """A tenant's captures, newest first."""
+    def page(self, tenant: str, *, cursor: str | None, limit: int) -> Page[Capture]:
+        """A tenant's captures, newest first.
+
+        Args:
+            tenant: Whose.
+            cursor: Where an earlier page ended; None to begin.
+            limit: How many at most.
+
+        Raises:
+            InvalidRequestError: The cursor is none of ours.
+        """
         with redis_errors():
-            ids = cast("list[str]", self._redis.zrange(_index(tenant), 0, -1, desc=True))
-            for capture_id in ids:
-                capture = self._read(tenant, capture_id)
-                if capture:
-                    yield capture
+            return read_page(self._redis, _index(tenant), partial(self._read_all, tenant), cursor=cursor, limit=limit)
+
+    def all(self, tenant: str) -> list[Capture]:
+        """All captures of a tenant, oldest first."""
+        with redis_errors():
+            ids = cast("list[str]", self._redis.zrange(_index(tenant), 0, -1))
+            return [capture for capture in self._read_all(tenant, ids) if capture]
 
     def change(self, job: Job, capture_id: str, **changes: Any) -> Capture | None:
         """Write what our attempt at a job has found out about a capture; None if it was deleted meanwhile.
@@ -189,19 +202,25 @@ class CaptureStore:
         return capture
 
     def _read(self, tenant: str, capture_id: str) -> Capture | None:
-        text = cast("str | None", self._redis.get(_record(tenant, capture_id)))
-        if text is None:
-            return None
-        capture = Capture.model_validate_json(text)
-        return self._with_end_of_job(capture) if capture.state == "pending" and capture.job else capture
+        return self._read_all(tenant, [capture_id])[0]
 
-    def _with_end_of_job(self, capture: Capture) -> Capture:
-        """A pending capture; unusable if the job that was to look at it failed or was cancelled: nobody will."""
-        job = read(self._redis, str(capture.job))
-        if job and job.state not in {"failed", "cancelled"}:
-            return capture
-        error = (job and job.error) or ErrorSchema(code="conflict", message="it was cancelled before it was looked at")
-        return capture.model_copy(update={"state": "unusable", "error": error})
+    def _read_all(self, tenant: str, capture_ids: Sequence[str]) -> list[Capture | None]:
+        """Records in one round trip, and one more for those whose job may have ended without them."""
+        if not capture_ids:
+            return []
+        texts = cast("list[str | None]", self._redis.mget([_record(tenant, each) for each in capture_ids]))
+        captures = [None if text is None else Capture.model_validate_json(text) for text in texts]
+        jobs = [str(each.job) for each in captures if each and each.state == "pending" and each.job]
+        found = dict(zip(jobs, read_all(self._redis, jobs), strict=True))
+        return [each and (_with_end_of(found[each.job], each) if each.job in found else each) for each in captures]
+
+
+def _with_end_of(job: Job | None, capture: Capture) -> Capture:
+    """A pending capture; unusable if the job that was to look at it failed or was cancelled: nobody will."""
+    if job and job.state not in {"failed", "cancelled"}:
+        return capture
+    error = (job and job.error) or ErrorSchema(code="conflict", message="it was cancelled before it was looked at")
+    return capture.model_copy(update={"state": "unusable", "error": error})
 
 
 def _write(pipeline: Any, capture: Capture) -> None:

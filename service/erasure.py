@@ -109,7 +109,7 @@ def erase_jobs(estate: Estate, tenant: str) -> int:
 def erase_captures(estate: Estate, tenant: str) -> int:
     """Erase all captures."""
     captures = CaptureStore(estate.jobs)
-    found = list(captures.all(tenant))
+    found = captures.all(tenant)
     for capture in found:
         with suppress(NotFoundError):  # its owner was faster
             captures.delete(tenant, capture.id)

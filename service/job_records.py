@@ -20,19 +20,16 @@ Keys, all beginning with `ps:`
     `sizes:{tenant}`              bytes of each of its blobs, and of each resumable upload as `upload:{id}`
 """
 
-import base64
-import binascii
 import hashlib
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from pydantic import BaseModel, ConfigDict
 
-from service.errors import InvalidRequestError
 from service.schemas import (
     FINISHED_STATES,
     BatchSchema,
@@ -62,7 +59,6 @@ LOOSE_KEY = "ps:loose"
 PACE_LENGTH = 32
 LOCAL_TENANT = "local"
 """Who uses a service that asks nobody for a key."""
-_PAGE_IDS = 200
 
 
 class Job(BaseModel):
@@ -155,14 +151,6 @@ class Job(BaseModel):
         }
         shown = self.model_dump(include=set(JobSchema.model_fields) - {"links"} - set(times))
         return JobSchema.model_validate({**shown, **times, "links": links})
-
-
-class Page(NamedTuple):
-    """Some jobs of a listing, and where the next ones begin."""
-
-    jobs: list[Job]
-    cursor: str | None
-    """None at the end."""
 
 
 def describe_batch(batch: str, jobs: list[Job]) -> BatchSchema:
@@ -320,50 +308,10 @@ def read(redis: "Redis", job_id: str) -> Job | None:
     return Job.from_hash(fields) if fields else None
 
 
-def read_page(redis: "Redis", key: str, *, cursor: str | None, limit: int, keep: Callable[[Job], bool]) -> Page:
-    """Jobs of an index by time, newest first: see `JobStore.page`.
-
-    Raises:
-        InvalidRequestError: The cursor is none of ours.
-    """
-    found: list[Job] = []
-    for job in _newest_first(redis, key, cursor):
-        if not keep(job):
-            continue
-        if len(found) == limit:
-            last = found[-1]
-            return Page(found, _pack_cursor(last.created_at, last.id))
-        found.append(job)
-    return Page(found, None)
-
-
-def _newest_first(redis: "Redis", key: str, cursor: str | None) -> Iterator[Job]:
-    until, last_id = _unpack_cursor(cursor) if cursor else (float("inf"), None)
-    offset = 0
-    latest: Any = "+inf" if last_id is None else until  # redis-py's types know numbers only
-    while True:
-        ids: list[Any] = redis.zrange(
-            key, latest, "-inf", desc=True, byscore=True, offset=offset, num=_PAGE_IDS, withscores=True
-        )
-        if not ids:
-            return
-        offset += len(ids)
-        for job_id, score in ids:
-            if last_id is not None and score == until and job_id >= last_id:
-                continue  # of one moment Redis sorts by id; these were on the page before
-            job = read(redis, job_id)
-            if job:
-                yield job
-
-
-def _pack_cursor(created_at: float, job_id: str) -> str:
-    return base64.urlsafe_b64encode(f"{created_at!r} {job_id}".encode()).decode().rstrip("=")
-
-
-def _unpack_cursor(cursor: str) -> tuple[float, str]:
-    try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
-        created_at, job_id = text.split(" ")
-        return float(created_at), job_id
-    except (ValueError, binascii.Error) as error:
-        raise InvalidRequestError("query.cursor: it is none of this listing's") from error
+def read_all(redis: "Redis", job_ids: Sequence[str]) -> list[Job | None]:
+    """Read records in one round trip; None for each that there is none of."""
+    with redis.pipeline(transaction=False) as pipeline:
+        for job_id in job_ids:
+            pipeline.hgetall(job_key(job_id))
+        records = cast("list[dict[str, str]]", pipeline.execute())
+    return [Job.from_hash(fields) if fields else None for fields in records]

@@ -17,6 +17,7 @@ is kept in step with them, says `job_records.py`.
 
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from redis import Redis
@@ -34,7 +35,6 @@ from service.job_records import (
     FINISHED_KEY,
     RUNNING_KEY,
     Job,
-    Page,
     batch_key,
     erase,
     idempotency_key,
@@ -42,11 +42,12 @@ from service.job_records import (
     list_key,
     queued_key,
     read,
-    read_page,
+    read_all,
     waiting_key,
     write,
     write_progress,
 )
+from service.listing import Page, read_page
 from service.redis_access import patiently, redis_errors, server_time
 from service.schemas import ErrorSchema, FileSchema, QueuePlaceSchema
 from service.settings import Settings
@@ -381,7 +382,7 @@ class JobStore:
 
     def page(
         self, tenant: str, *, batch: str | None, cursor: str | None, limit: int, keep: Callable[[Job], bool]
-    ) -> Page:
+    ) -> Page[Job]:
         """A tenant's jobs, newest first.
 
         Args:
@@ -396,13 +397,13 @@ class JobStore:
         """
         with redis_errors():
             key = list_key(tenant) if batch is None else batch_key(tenant, batch)
-            return read_page(self._redis, key, cursor=cursor, limit=limit, keep=keep)
+            return read_page(self._redis, key, partial(read_all, self._redis), cursor=cursor, limit=limit, keep=keep)
 
     def batch(self, tenant: str, batch: str) -> list[Job]:
         """All jobs of a batch, oldest first."""
         with redis_errors():
             ids = cast("list[str]", self._redis.zrange(batch_key(tenant, batch), 0, -1))
-            records = [read(self._redis, job_id) for job_id in ids]
+            records = read_all(self._redis, ids)
         return [job for job in records if job]
 
     def unfinished(self, tenant: str) -> list[Job]:
@@ -411,7 +412,7 @@ class JobStore:
             pipeline.zrange(waiting_key(tenant), 0, -1)
             pipeline.zrange(RUNNING_KEY, 0, -1)
             waiting, running = pipeline.execute()
-            records = [read(self._redis, job_id) for job_id in (*waiting, *running)]
+            records = read_all(self._redis, [*waiting, *running])
         return [job for job in records if job and job.tenant == tenant and not job.finished]
 
     def count_queued(self, queue: str) -> int:

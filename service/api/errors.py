@@ -107,7 +107,15 @@ def invalid_request(entries: Sequence[Mapping[str, Any]], *where: str) -> Invali
         entries: What pydantic lists.
         where: What it was given, if that does not say it itself.
     """
-    return InvalidRequestError("; ".join(_describe({**entry, "loc": (*where, *entry["loc"])}) for entry in entries))
+    told = [entry for entry in entries if not _follows_from_another(entry, entries)]
+    return InvalidRequestError("; ".join(_describe({**entry, "loc": (*where, *entry["loc"])}) for entry in told))
+
+
+def _follows_from_another(entry: Mapping[str, Any], entries: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a list is too short only because what was in it is wrong, which another entry says."""
+    place = tuple(entry["loc"])
+    inside = (tuple(other["loc"]) for other in entries if other is not entry)
+    return entry["type"] == "too_short" and any(other[: len(place)] == place for other in inside)
 
 
 def _describe(entry: Mapping[str, Any]) -> str:

@@ -42,7 +42,8 @@ def test_a_capture_is_described_by_a_worker(service: RunningService, raw: Path) 
     shown = described(service, begun["id"])
     assert (shown["state"], shown["size"], shown["cfa_pattern"], shown["error"]) == ("usable", [420, 300], "RGGB", None)
     assert shown["camera"]
-    assert shown["noise"]["shot"] == pytest.approx([1e-3] * 4, rel=0.5)
+    assert shown["facts"]["noise_source"] == "estimate"  # the file's own profile says something else
+    assert shown["noise"]["read"] == pytest.approx([1e-4] * 4, rel=0.2)
     answer = service.client.get(shown["links"]["thumbnail"])
     assert answer.headers["content-type"] == "image/webp"
     assert max(Image.open(io.BytesIO(answer.content)).size) <= 320
@@ -68,6 +69,15 @@ def test_a_capture_whose_pixels_are_damaged_says_so(service: RunningService, cor
     assert shown["id"] in job.json()["detail"]
 
 
+def test_an_id_that_cannot_be_is_named_and_nothing_else(service: RunningService) -> None:
+    answer = service.client.post("/jobs/finetune", json={"captures": ["nonsense"], "name": "mine"})
+    assert answer.status_code == 422
+    assert "captures.0: String should match" in answer.json()["detail"]
+    assert "at least 1 item" not in answer.json()["detail"]
+    nothing = service.client.post("/jobs/finetune", json={"captures": [], "name": "mine"})
+    assert "at least 1 item" in nothing.json()["detail"]
+
+
 def test_what_is_no_raw_is_not_kept(service: RunningService) -> None:
     before = service.blobs()
     answer = service.client.post("/captures", content=b"a letter")
@@ -84,6 +94,10 @@ def test_captures_are_listed_newest_first_page_by_page(service: RunningService, 
     assert [capture["id"] for capture in first["captures"]] == ids[:0:-1]
     second = service.client.get("/captures", params={"limit": 2, "cursor": first["next_cursor"]}).json()
     assert second["captures"][0]["id"] == ids[0]
+    service.client.delete(f"/captures/{ids[1]}")  # where the first page ended
+    again = service.client.get("/captures", params={"limit": 2, "cursor": first["next_cursor"]}).json()
+    assert again == second
+    assert service.client.get("/captures?cursor=nonsense").json()["code"] == "invalid_request"
 
 
 def test_a_deleted_capture_is_gone_with_its_files(service: RunningService, tmp_path: Path) -> None:

@@ -47,6 +47,7 @@ RARE = {"PATCH /uploads/{upload_id}", "GET /jobs/results.zip", "POST /session"}
 """What needs values that belong together; asked for by hand."""
 
 ANY_BYTES = "a body of any bytes is as described, but not every one is a raw"
+A_CURSOR = "a cursor is what the listing gave, and only it can tell"
 ANY_RANGE = "any text is a Range as described, but not every one is one"
 ANY_CROP = "what is to be denoised for a look needs a crop, and a model that is there"
 NO_RAW = "not every job has a raw to show, nor a result yet"
@@ -57,12 +58,13 @@ EXCLUDED = {
         "positive_data_acceptance": ANY_BYTES,
         "ensure_resource_availability": "a capture has no thumbnail before a worker has made one",
     },
+    "GET /captures": {"positive_data_acceptance": A_CURSOR},
     "POST /uploads": {"positive_data_acceptance": "base64, and no more than the limit of bytes: no schema says so"},
     "PATCH /uploads/{upload_id}": {"positive_data_acceptance": "a checksum in base64, and that of the bytes"},
     "GET /jobs/results.zip": {"positive_data_acceptance": "at least one of a job and a batch"},
     "POST /jobs/finetune": {"positive_data_acceptance": "not both of steps and minutes; a model that is there; raws"},
     "POST /jobs/validate": {"positive_data_acceptance": "a data set and a model that are there; a noise above 0"},
-    "GET /jobs": {"positive_data_acceptance": "a cursor is what the listing gave, and only it can tell"},
+    "GET /jobs": {"positive_data_acceptance": A_CURSOR},
     "GET /jobs/{job_id}": {"use_after_free": CANCELS},
     "GET /jobs/{job_id}/events": {"use_after_free": CANCELS},
     "GET /jobs/{job_id}/result": {"use_after_free": CANCELS, "positive_data_acceptance": ANY_RANGE},

@@ -1,6 +1,5 @@
 """Captures: a customer's own noisy raws, to adapt a model to their camera."""
 
-from itertools import dropwhile, islice
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
@@ -73,19 +72,12 @@ async def _keep(request: Request, tenant: str, services: Services, upload_id: st
 @router.get("", responses=declare_problems(401, 422, 503))
 def list_captures(
     caller: CallerDependency,
-    cursor: Annotated[
-        str | None, Query(pattern="^[0-9a-f]{32}$", description="`next_cursor` of the page before")
-    ] = None,
+    cursor: Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")] = None,
     limit: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 50,
 ) -> CaptureListSchema:
     """Captures, newest first, a page at a time."""
-    captures = caller.services.captures.all(caller.tenant)
-    if cursor:
-        captures = islice(dropwhile(lambda capture: capture.id != cursor, captures), 1, None)
-    page = list(islice(captures, limit + 1))
-    more = len(page) > limit
-    shown = [capture.to_schema() for capture in page[:limit]]
-    return CaptureListSchema(captures=shown, next_cursor=shown[-1].id if more else None)
+    page = caller.services.captures.page(caller.tenant, cursor=cursor, limit=limit)
+    return CaptureListSchema(captures=[each.to_schema() for each in page.records], next_cursor=page.cursor)
 
 
 @router.get("/{capture_id:id}", responses=declare_problems(401, 404, 422, 503))

@@ -43,7 +43,7 @@ async def list_jobs(
         return (not state or job.state in state) and (not kind or job.kind in kind)
 
     page = await run_in_threadpool(services.jobs.page, tenant, batch=batch, cursor=cursor, limit=limit, keep=keep)
-    return JobListSchema(jobs=[job.to_schema() for job in page.jobs], next_cursor=page.cursor)
+    return JobListSchema(jobs=[job.to_schema() for job in page.records], next_cursor=page.cursor)
 
 
 @router.get("/{job_id:id}", responses=declare_problems(401, 404, 422, 503))
