@@ -9,6 +9,7 @@ moves its due time past the longest that sending may last: if it dies, the deliv
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import WatchError
@@ -19,11 +20,41 @@ from service.schemas import BatchEndSchema
 from service.webhooks import DUE_KEY, Delivery, batch_deliveries, delivery_key, remove_delivery, write_delivery
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from redis.client import Pipeline
 
     from service.jobs import JobStore
+
+_LOOKED_AT = 1000
+"""Due deliveries that are looked at for owners that have room."""
+
+
+class Rooms:
+    """Room for so many deliveries at a time: one owner's receivers that hang must not hold up the others'.
+
+    Args:
+        whole: For all owners together.
+        each: For one owner, at most.
+        taken: The owners of those under way, one entry for each delivery.
+    """
+
+    def __init__(self, whole: int, each: int, taken: Iterable[str] = ()) -> None:
+        self._taken = Counter(json.dumps(tenant) for tenant in taken)  # as records have it
+        self._left, self._each = whole - self._taken.total(), each
+
+    @property
+    def left(self) -> int:
+        """For how many more there is room."""
+        return self._left
+
+    def take(self, tenant: str) -> bool:
+        """Whether there is room for one more of an owner's, named as JSON; it is taken then."""
+        if self._left <= 0 or self._taken[tenant] >= self._each:
+            return False
+        self._left -= 1
+        self._taken[tenant] += 1
+        return True
 
 
 class DeliveryStore:
@@ -34,11 +65,11 @@ class DeliveryStore:
         self._redis = jobs.redis
         self._now = jobs.now
 
-    def claim_due(self, limit: int, lease_s: float) -> list[Delivery]:
+    def claim_due(self, rooms: Rooms, lease_s: float) -> list[Delivery]:
         """Take deliveries that are due; no other process gets the same ones before their lease is over.
 
         Args:
-            limit: The most that are wanted.
+            rooms: How many are wanted, and of whom.
             lease_s: Seconds that they are ours.
         """
 
@@ -49,10 +80,18 @@ class DeliveryStore:
             write_delivery(pipeline, taken)
             return taken
 
-        with redis_errors():
-            due: list[Any] = self._redis.zrange(DUE_KEY, "-inf", self._now(), byscore=True, offset=0, num=limit)
-        claimed = [self._change(str(delivery_id), take) for delivery_id in due]
+        claimed = [self._change(delivery_id, take) for delivery_id in self._due(rooms)]
         return [delivery for delivery in claimed if delivery]
+
+    def _due(self, rooms: Rooms) -> list[str]:
+        """Ids of what is due, the longest first, of owners that have room."""
+        with redis_errors():
+            due: list[Any] = self._redis.zrange(DUE_KEY, "-inf", self._now(), byscore=True, offset=0, num=_LOOKED_AT)
+            with self._redis.pipeline(transaction=False) as pipeline:
+                for delivery_id in due:
+                    pipeline.hget(delivery_key(delivery_id), "tenant")
+                tenants = pipeline.execute()
+        return [str(delivery_id) for delivery_id, tenant in zip(due, tenants, strict=True) if rooms.take(str(tenant))]
 
     def conclude_batch(self, entry: Delivery) -> int:
         """Look whether a batch has ended, and if so replace its entry by what is to be sent.

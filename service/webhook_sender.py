@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import httpx
 from starlette.concurrency import run_in_threadpool
 
+from service.deliveries import Rooms
 from service.errors import InvalidRequestError
 from service.webhooks import retry_delay_s, sign
 from training import __version__
@@ -30,8 +31,9 @@ STEP_TIMEOUT_S = 5.0
 """For each step of it."""
 LEASE_S = 30.0
 """Longer than a delivery can last, so that no other process begins it meanwhile."""
-CONCURRENCY = 16
-"""Deliveries that a process makes at the same time: a receiver that does not answer must not hold up the others."""
+CONCURRENCY, PER_TENANT = 16, 4
+"""Deliveries that a process makes at the same time, of all owners and of one: a receiver that does not answer must hold
+up neither the others nor the receivers of others."""
 POLL_S = 0.5
 MAX_ANSWER_BYTES = 16 * 1024
 """So much of an answer is read, and thrown away; only its status counts."""
@@ -63,7 +65,7 @@ class WebhookSender:
         self._client = httpx.AsyncClient(
             transport=transport, timeout=STEP_TIMEOUT_S, follow_redirects=False, trust_env=False, headers=HEADERS
         )
-        self._sending: set[asyncio.Task[None]] = set()
+        self._sending: dict[asyncio.Task[None], str] = {}
 
     async def run(self) -> None:
         """Deliver for ever; cancel it to stop: what it was sending is sent again later, by whichever process."""
@@ -79,11 +81,11 @@ class WebhookSender:
 
     async def _begin_due(self) -> None:
         """Start as many deliveries as there is room for."""
-        room = CONCURRENCY - len(self._sending)
-        if not room:
+        rooms = Rooms(CONCURRENCY, PER_TENANT, self._sending.values())
+        if not rooms.left:
             return
         try:
-            claimed = await run_in_threadpool(self._deliveries.claim_due, room, LEASE_S)
+            claimed = await run_in_threadpool(self._deliveries.claim_due, rooms, LEASE_S)
         except PhotositeError as error:
             logger.warning("webhooks: %s %s", error.message, error.detail)
             return
@@ -92,8 +94,8 @@ class WebhookSender:
             return
         for delivery in claimed:
             task = asyncio.create_task(self._deliver(delivery))
-            self._sending.add(task)
-            task.add_done_callback(self._sending.discard)
+            self._sending[task] = delivery.tenant
+            task.add_done_callback(self._sending.pop)
 
     async def _deliver(self, delivery: Delivery) -> None:
         try:

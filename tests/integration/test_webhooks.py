@@ -15,7 +15,7 @@ from service_process import wait_until
 from webhook_receiver import WebhookReceiver, make_certificate, receiving
 
 from service import webhook_sender, webhooks
-from service.deliveries import DeliveryStore
+from service.deliveries import DeliveryStore, Rooms
 from service.errors import LeaseLostError
 from service.job_records import Job, new_job_id
 from service.jobs import JobStore
@@ -70,7 +70,7 @@ def queue(jobs: JobStore, url: str, delivery_id: str = "msg_1") -> Delivery:
 
 def claim(deliveries: DeliveryStore) -> Delivery:
     """Take the only delivery."""
-    (claimed,) = deliveries.claim_due(10, LEASE_S)
+    (claimed,) = deliveries.claim_due(Rooms(10, 10), LEASE_S)
     return claimed
 
 
@@ -144,7 +144,7 @@ def test_any_other_answer_is_tried_again_later(
     send(deliveries)
     assert len(receiver.received) == 1, "a redirect is not followed"
     assert 0 < due_in(jobs, delivery) <= 6
-    assert deliveries.claim_due(10, LEASE_S) == []
+    assert deliveries.claim_due(Rooms(10, 10), LEASE_S) == []
 
 
 def test_a_receiver_that_is_gone_is_not_asked_again(
@@ -275,7 +275,7 @@ def test_of_many_processes_one_gets_a_delivery(jobs: JobStore, deliveries: Deliv
     def race() -> None:
         start.wait()
         for _ in range(10):
-            claimed.extend(delivery.id for delivery in deliveries.claim_due(5, 60))
+            claimed.extend(delivery.id for delivery in deliveries.claim_due(Rooms(5, 5), 60))
 
     threads = [threading.Thread(target=race) for _ in range(4)]
     for thread in threads:
@@ -285,12 +285,27 @@ def test_of_many_processes_one_gets_a_delivery(jobs: JobStore, deliveries: Deliv
     assert sorted(claimed) == sorted(f"msg_{number}" for number in range(20))
 
 
+def test_one_owner_leaves_room_for_the_others(jobs: JobStore, deliveries: DeliveryStore) -> None:
+    for number in range(20):
+        queue(jobs, "https://example.com/", f"msg_{number}")
+    with jobs.redis.pipeline() as pipeline:
+        late = Delivery(id="msg_late", tenant="another", url="https://example.org/", body="{}", due=jobs.now() - 0.001)
+        write_delivery(pipeline, late)
+        pipeline.execute()
+    claimed = deliveries.claim_due(Rooms(16, 4), LEASE_S)
+    assert [delivery.id for delivery in claimed] == ["msg_0", "msg_1", "msg_2", "msg_3", "msg_late"]
+    owner = claimed[0].tenant
+    assert deliveries.claim_due(Rooms(16, 4, [owner] * 4), LEASE_S) == []
+    assert len(deliveries.claim_due(Rooms(16, 4, [owner] * 2), LEASE_S)) == 2
+    assert deliveries.claim_due(Rooms(5, 4, [owner, *["another"] * 4]), LEASE_S) == []
+
+
 def test_a_delivery_whose_process_died_is_made_by_another(
     jobs: JobStore, deliveries: DeliveryStore, receiver: WebhookReceiver
 ) -> None:
     delivery = queue(jobs, f"http://127.0.0.1:{receiver.port}/")
     dead = claim(deliveries)
-    assert deliveries.claim_due(10, LEASE_S) == [], "it may still be on its way"
+    assert deliveries.claim_due(Rooms(10, 10), LEASE_S) == [], "it may still be on its way"
     let_lapse(jobs, dead)
     send(deliveries)
     assert len(receiver.received) == 1
@@ -318,12 +333,12 @@ def test_the_loop_delivers_and_outlives_what_goes_wrong(
 ) -> None:
     monkeypatch.setattr(webhook_sender, "POLL_S", 0.02)
     asked = iter([RuntimeError("unexpected")])
-    claim_due: Callable[[int, float], list[Delivery]] = deliveries.claim_due
+    claim_due: Callable[[Rooms, float], list[Delivery]] = deliveries.claim_due
 
-    def fail_once(limit: int, lease_s: float) -> list[Delivery]:
+    def fail_once(rooms: Rooms, lease_s: float) -> list[Delivery]:
         for error in asked:
             raise error
-        return claim_due(limit, lease_s)
+        return claim_due(rooms, lease_s)
 
     monkeypatch.setattr(deliveries, "claim_due", fail_once)
 
@@ -510,7 +525,7 @@ def test_each_address_of_a_batch_is_told_and_no_other_tenants(jobs: JobStore, de
     for job in jobs.batch("studio", "wedding"):
         succeed(jobs, job)
     assert conclude(deliveries) == 2
-    told = deliveries.claim_due(10, 60)
+    told = deliveries.claim_due(Rooms(10, 10), 60)
     assert sorted(delivery.url for delivery in told) == [URL, "https://other.example/"]
     assert len({delivery.id for delivery in told}) == 2
 
@@ -562,7 +577,7 @@ def test_a_batch_has_its_quiet_before_it_is_looked_at(
 ) -> None:
     monkeypatch.setattr(webhooks, "BATCH_QUIET_S", 100)
     succeed(jobs, submit(jobs, webhook=URL, batch="wedding"))
-    assert deliveries.claim_due(10, 60) == []
+    assert deliveries.claim_due(Rooms(10, 10), 60) == []
     (due,) = (due for _, due in jobs.redis.zrange(DUE_KEY, 0, -1, withscores=True))
     assert 50 < due - jobs.now() <= 100
 
