@@ -15,6 +15,7 @@ times are the Redis server's own, so that clocks of different machines do not ma
 is kept in step with them, says `job_records.py`.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -430,15 +431,23 @@ class JobStore:
             ahead, running = pipeline.execute()
         return None if ahead is None else QueuePlaceSchema(ahead=ahead, running=running)  # None: it has just begun
 
+    def oldest_wait_s(self, queue: str) -> float:
+        """Seconds since the last message of the job of a queue that waits longest; 0 where none waits."""
+        with redis_errors():
+            oldest = self._redis.zrange(queued_key(queue), 0, 0, withscores=True)
+            return max(0.0, self.now() - float(oldest[0][1])) if oldest else 0.0
+
     def count_of(self, tenant: str) -> int:
         """All jobs of a tenant whose records are kept."""
         with redis_errors():
             return self._redis.zcard(list_key(tenant))
 
-    def count_running(self) -> int:
-        """Jobs that run."""
+    def count_running(self) -> Counter[str]:
+        """Jobs that run, by the queue that they came from."""
         with redis_errors():
-            return self._redis.zcard(RUNNING_KEY)
+            running = self._redis.zrange(RUNNING_KEY, 0, -1)
+            records = [read(self._redis, str(job_id)) for job_id in running]
+        return Counter(job.queue for job in records if job)
 
     # ---- parts -------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,7 @@
-"""How the service logs: one line a record on stderr, as text or as JSON."""
+"""How the service logs: one line a record on stderr, as text or as JSON.
+
+Whoever begins a request or a job names it with `log_fields`; a line of JSON then carries that name, whoever writes it.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,26 @@ import json
 import logging
 import sys
 import time
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from service.settings import Settings
+
+_fields: ContextVar[dict[str, str] | None] = ContextVar("log_fields", default=None)
+
+
+@contextmanager
+def log_fields(**fields: str) -> Iterator[None]:
+    """Add fields to all records of the block: `request_id`, `job_id`; of the coroutines that it starts, too."""
+    token = _fields.set({**(_fields.get() or {}), **fields})
+    try:
+        yield
+    finally:
+        _fields.reset(token)
 
 
 class JsonFormatter(logging.Formatter):
@@ -22,6 +41,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "message": record.getMessage(),
+            **(_fields.get() or {}),
         }
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)

@@ -19,6 +19,8 @@ Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(gt=0)]
 
 _BUCKET_URL = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[\w!.*'()-]+)*/?"
+SECRETS_DIR = Path("/run/secrets")
+"""Where container engines put secrets: files named as variables are, in small letters; variables win over them."""
 REDIS_SCHEMES = ("redis://", "rediss://", "unix://")
 
 
@@ -65,6 +67,10 @@ class Settings(BaseSettings):
     """Waiting jobs of one tenant beyond which its new ones are answered 429."""
     max_tenant_bytes: Count | None = None
     """What one tenant may have stored, in bytes, before its uploads are answered 429; unset: no limit."""
+    root_path: str = ""
+    """Path below which a proxy shows the service, and which it takes off before it hands a request on."""
+    trusted_proxies: str = "127.0.0.1"
+    """Addresses and networks, comma-separated, whose X-Forwarded-For and X-Forwarded-Proto are believed; *: anybody's."""
     require_keys: bool = True
     """Whether requests need an API key; `photosite serve` on a loopback address needs none."""
     retention_days: Positive = 30
@@ -120,8 +126,12 @@ class Settings(BaseSettings):
     opened_raws_bytes: Count = 256 * 1024**2
     """What decoded raws that somebody is looking at may take in a worker process's memory, in bytes."""
 
+    api_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """TCP port of the API's /metrics, which then is nowhere else; 0: it is one of the API's own routes."""
     worker_metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
     """TCP port of the worker's /metrics; 0: none."""
+    metrics_host: str = "127.0.0.1"
+    """Address on which these two ports are opened."""
     worker_metrics_dir: Path | None = None
     """Folder of the worker's metric files; where the API sees it too, its /metrics includes them."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -140,6 +150,13 @@ class Settings(BaseSettings):
         if not url.startswith(REDIS_SCHEMES):
             raise ValueError(f"wanted an address that begins with {', '.join(REDIS_SCHEMES)}")
         return url
+
+    @field_validator("root_path")
+    @classmethod
+    def _check_root_path(cls, path: str) -> str:
+        if not re.fullmatch(r"(/[\w.~-]+)*", path):
+            raise ValueError("wanted a path as /photosite, without a slash at its end")
+        return path
 
     @field_validator("blobs_url")
     @classmethod
@@ -210,7 +227,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(**overrides: Any) -> Settings:
-    """Read the environment.
+    """Read the environment, and the files that stand in for variables: `/run/secrets/photosite_redis_url`.
 
     Args:
         overrides: Values that win over the environment; None counts as not given.
@@ -219,7 +236,8 @@ def load_settings(**overrides: Any) -> Settings:
         ConfigError: A value cannot be used; names its variable.
     """
     try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})
+        given = {name: value for name, value in overrides.items() if value is not None}
+        return Settings(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, **given)
     except ValidationError as error:
         problem = error.errors()[0]
         variable = "PHOTOSITE_" + "_".join(str(part) for part in problem["loc"]).upper()

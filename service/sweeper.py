@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 from service.queue import TASK_NAMES
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from service.job_records import Job
     from service.jobs import JobStore
     from service.queue import JobQueue
@@ -20,20 +22,28 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def sweep(jobs: JobStore, queue: JobQueue, blobs: BlobStore) -> None:
+def sweep(jobs: JobStore, queue: JobQueue, blobs: BlobStore, observe_lapse: Callable[[Job], None]) -> None:
     """Send jobs again whose worker died or whose message was lost; delete what is too old, and what nobody needs."""
-    resend_jobs(jobs, queue)
+    resend_jobs(jobs, queue, observe_lapse)
     forget_old_jobs(jobs)
     remove_loose_blobs(jobs, blobs)
 
 
-def resend_jobs(jobs: JobStore, queue: JobQueue) -> list[Job]:
+def resend_jobs(jobs: JobStore, queue: JobQueue, observe_lapse: Callable[[Job], None] | None = None) -> list[Job]:
     """Send messages for jobs whose lease has lapsed, and for queued ones whose message was lost.
+
+    Args:
+        jobs: The records.
+        queue: Where messages go.
+        observe_lapse: Told of each job whose lease has lapsed.
 
     Returns:
         Those jobs.
     """
     again = jobs.requeue_lapsed()
+    for job in again:
+        if observe_lapse:
+            observe_lapse(job)
     for name in TASK_NAMES:
         # Fewer messages than waiting jobs: so many were lost, or lie with workers that have not begun yet. Otherwise
         # old ones merely wait for their turn.

@@ -25,6 +25,7 @@ from training.raw.levels import denormalise, normalise, quantise
 from training.raw.rewrite import DngChanges, write_dng
 from training.raw.xmp import Mark
 from training.tiling import pad_to_stride, plan_tiles, stitch
+from training.whiteness import residual_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,6 +84,8 @@ class DenoiseReport:
     """Device and precision of the network."""
     warnings: tuple[str, ...]
     """What the sender should know, in sentences."""
+    residual_correlation: float | None = None
+    """How alike neighbours of what was taken away are, 0 to 1; None where nothing was taken away."""
     seconds: dict[str, float] = field(default_factory=dict)
     """Time of each stage."""
 
@@ -139,6 +142,7 @@ def denoise_file(
         precision_shift=shift,
         engine=f"{engine.device} {engine.precision}",
         warnings=(*warnings, *choice.warnings),
+        residual_correlation=residual_correlation(packed, denoised, choice.model),
         seconds=clock.seconds,
     )
 

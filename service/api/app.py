@@ -33,6 +33,8 @@ from service.api.middleware import (
     TusMiddleware,
 )
 from service.api.openapi import Api
+from service.api.proxy import ProxyPathMiddleware
+from service.api.request_ids import RequestIdMiddleware
 from service.api.routes import (
     archives,
     batches,
@@ -88,7 +90,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         dependencies=[Depends(check_parameters)],
         lifespan=_lifespan,
+        root_path=settings.root_path,
         middleware=[
+            Middleware(RequestIdMiddleware),
+            Middleware(ProxyPathMiddleware, root_path=settings.root_path),
             Middleware(MetricsMiddleware, metrics=services.metrics),
             Middleware(SecurityHeadersMiddleware),
             Middleware(LoadMiddleware, at_most=settings.max_concurrent_requests),
@@ -112,9 +117,10 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         webhooks,
         sessions,
         health,
-        metrics,
     ):
         app.include_router(group.router)
+    if not settings.api_metrics_port:  # else they are on a port of their own, which clients need not reach
+        app.include_router(metrics.router)
     app.add_api_route("/", _show_page, include_in_schema=False)
     app.add_api_route("/docs", _show_documentation, include_in_schema=False)
     app.mount("/web", GZipMiddleware(PageFiles(directory=WEB_FOLDER), minimum_size=COMPRESSED_BYTES), name="web")
@@ -180,7 +186,9 @@ async def _sweep_for_ever(services: Services) -> None:
             await run_in_threadpool(services.blobs.remove_unlocked, services.settings.blob_grace_s)
             await run_in_threadpool(services.blobs.remove_abandoned, ABANDONED_AFTER_S)
             await run_in_threadpool(services.uploads.remove_expired)
-            await run_in_threadpool(sweep, services.jobs, services.queue, services.blobs)
+            await run_in_threadpool(
+                sweep, services.jobs, services.queue, services.blobs, services.metrics.observe_lapse
+            )
         except BrokerUnavailableError as error:
             logger.warning("sweep: %s %s", error.message, error.detail)
             await _wait_until_leases_are_renewed(services)

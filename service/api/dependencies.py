@@ -80,7 +80,7 @@ def make_services(settings: Settings) -> Services:
         uploads=ResumableUploads(settings.uploads_dir, jobs.ledger, settings.upload_expiry_s),
         pictures=PictureStore(jobs.redis),
         queue=JobQueue(make_celery_app(settings)),
-        metrics=ApiMetrics(jobs, settings.worker_metrics_dir),
+        metrics=ApiMetrics(jobs, settings.worker_metrics_dir, settings.data_dir),
         courtesy=Courtesy(),
     )
 

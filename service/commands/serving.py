@@ -94,10 +94,16 @@ def run_api(arguments: argparse.Namespace) -> int:
     from service.api.app import create_app  # noqa: PLC0415
 
     listener = _listener(arguments)
+    app = create_app(settings)
+    if settings.api_metrics_port:
+        from service.monitoring import serve_metrics  # noqa: PLC0415
+
+        serve_metrics(settings.metrics_host, settings.api_metrics_port, app.state.services.metrics.registry)
     config = uvicorn.Config(
-        create_app(settings),
+        app,
         log_config=None,
         access_log=False,
+        forwarded_allow_ips=settings.trusted_proxies,
         timeout_graceful_shutdown=GRACEFUL_SHUTDOWN_S,
         server_header=False,
     )
@@ -155,7 +161,7 @@ def _work(settings: Settings, queues: list[str], metrics_dir: Path) -> int:
     if unknown:
         raise ConfigError(f"--queues: there is no queue {unknown[0]!r}; there are {', '.join(TASK_NAMES)}")
     if settings.worker_metrics_port:
-        serve_worker_metrics(settings.worker_metrics_port, metrics_dir)
+        serve_worker_metrics(settings.metrics_host, settings.worker_metrics_port, metrics_dir)
     warnings.simplefilter("ignore", SecurityWarning)  # it warns root of pickle; messages are JSON only
     name = f"{os.getpid()}@{socket.gethostname()}"  # several on one machine must not share one
     app = make_worker_app(settings, queues)

@@ -60,7 +60,8 @@ def _finetune(job: Job, parameters: FinetuneParameters, workshop: Workshop, leas
     base = workshop.models.registry(job.tenant).resolve(parameters.base)
 
     def advance(stage: str, share: float, figures: dict[str, Any]) -> None:
-        workshop.turns.make_way(partial(lease.advance, stage, share, figures))
+        paused_s = workshop.turns.make_way(partial(lease.advance, stage, share, figures))
+        workshop.metrics.observe_training(figures.get("loss"), paused_s)
 
     report = finetune(captures, base, run, _options(parameters), device=workshop.settings.device, progress=advance)
     lease.advance("publish", 0)

@@ -43,12 +43,19 @@ class Lease:
     """Keeps a claimed job ours inside its `with` block."""
 
     def __init__(
-        self, jobs: JobStore, job: Job, settings: Settings, *, on_stall: Callable[[], None] = _end_process
+        self,
+        jobs: JobStore,
+        job: Job,
+        settings: Settings,
+        *,
+        on_stall: Callable[[], None] = _end_process,
+        observe_stage: Callable[[str, float], None] | None = None,
     ) -> None:
         self.job = job
         self._jobs = jobs
         self._settings = settings
         self._on_stall = on_stall
+        self._observe_stage = observe_stage
         self._stage, self._progress = job.stage, job.progress
         self._figures: dict[str, Any] = {}
         self._advanced_at = self._written_at = self._stage_began_at = time.monotonic()
@@ -66,6 +73,7 @@ class Lease:
     ) -> None:
         self._ended.set()
         self._thread.join()
+        self._close_stage(time.monotonic())
 
     def advance(self, stage: str, progress: float, figures: dict[str, Any] | None = None) -> None:
         """Say that the work goes on: called between tiles and training steps.
@@ -83,7 +91,7 @@ class Lease:
         now = time.monotonic()
         due = stage != self._stage or now - self._written_at >= PROGRESS_INTERVAL_S
         if stage != self._stage:
-            self._stage_began_at = now
+            self._close_stage(now)
         self._stage, self._progress, self._advanced_at = stage, min(max(progress, 0.0), 1.0), now
         self._figures = figures or {}
         if "eta_s" not in self._figures and self._progress >= LEAST_PROGRESS:
@@ -99,6 +107,11 @@ class Lease:
         except BrokerUnavailableError as error:
             self._away.set()
             logger.warning("job %s: lease not checked: %s", self.job.id, error.detail)
+
+    def _close_stage(self, now: float) -> None:
+        if self._stage and self._observe_stage:
+            self._observe_stage(self._stage, now - self._stage_began_at)
+        self._stage_began_at = now
 
     def _renew(self) -> None:
         self._written_at = time.monotonic()

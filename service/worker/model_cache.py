@@ -134,12 +134,14 @@ class ModelCache:
 
     def _load_anew(self, reference: ModelRef) -> Engine:
         logger.info("loading model %s", reference)
+        started = time.monotonic()
         try:
             engine = load_engine(reference, self._settings.device)
         except ModelError as error:
             self._metrics.observe_model_failure()
             self._refused[reference.path] = Refusal(error, time.monotonic() + REFUSED_S)
             raise
+        self._metrics.observe_model_load(time.monotonic() - started)
         self._refused.pop(reference.path, None)
         return engine
 

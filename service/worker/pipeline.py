@@ -10,9 +10,11 @@ import logging
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError, StorageUnavailableError
+from service.logs import log_fields
 from service.worker.denoising import denoise_job
 from service.worker.describing import describe_job
 from service.worker.finetuning import finetune_job, remove_ended_runs
@@ -84,6 +86,11 @@ def run_job(job_id: str, workshop: Workshop) -> None:
     if job is None:
         logger.info("job %s: nothing to do", job_id)
         return
+    with log_fields(job_id=job.id):
+        _work(job, workshop)
+
+
+def _work(job: Job, workshop: Workshop) -> None:
     started = time.monotonic()
     workshop.metrics.observe_start(job)
     try:
@@ -99,8 +106,12 @@ def run_job(job_id: str, workshop: Workshop) -> None:
 def _attempt(job: Job, workshop: Workshop) -> str:
     """One attempt; returns the state that the job is in afterwards."""
     try:
-        with Lease(workshop.jobs, job, workshop.settings) as lease:
-            return WORK_BY_KIND[job.kind](job, workshop, lease).state
+        observe_stage = partial(workshop.metrics.observe_stage, job)
+        with Lease(workshop.jobs, job, workshop.settings, observe_stage=observe_stage) as lease:
+            done = WORK_BY_KIND[job.kind](job, workshop, lease)
+        if done.kind == "denoise" and done.report:
+            workshop.metrics.observe_denoised(done.report)
+        return done.state
     except LeaseLostError:
         raise
     except PhotositeError as error:

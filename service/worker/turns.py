@@ -51,16 +51,21 @@ class DeviceTurns:
         """Whether somebody waits for a picture."""
         return any(_is_at_work(path) for path in self._folder.glob("*"))
 
-    def make_way(self, still_alive: Callable[[], None]) -> None:
+    def make_way(self, still_alive: Callable[[], None]) -> float:
         """Return when nobody waits for a picture.
 
         Args:
             still_alive: Called at once, and again and again meanwhile; may raise to end the pause.
+
+        Returns:
+            Seconds that this took.
         """
         still_alive()
+        began = time.monotonic()
         while self.waiting():
             time.sleep(POLL_S)
             still_alive()
+        return time.monotonic() - began
 
 
 def _is_at_work(path: Path) -> bool:

@@ -182,7 +182,7 @@ def test_a_queued_or_running_job_can_be_cancelled_once_and_for_all(jobs: JobStor
         assert jobs.claim(job.id) is None
     with pytest.raises(LeaseLostError):
         succeed(jobs, running)
-    assert (jobs.count_queued("denoise"), jobs.count_running()) == (0, 0)
+    assert (jobs.count_queued("denoise"), jobs.count_running().total()) == (0, 0)
 
 
 def test_a_finished_job_cannot_be_cancelled(jobs: JobStore) -> None:
@@ -243,7 +243,7 @@ def test_a_full_queue_is_refused(settings: Settings, jobs: JobStore) -> None:
     assert refused.value.retry_after_s == 10, "nothing is known of the pace yet"
     admission.check_job(LOCAL_TENANT, "finetune")
     claim(jobs, make_job(jobs))
-    assert (jobs.count_queued("denoise"), jobs.count_running()) == (3, 1)
+    assert (jobs.count_queued("denoise"), jobs.count_running().total()) == (3, 1)
 
 
 def test_a_published_job_is_one_message(jobs: JobStore, queue: JobQueue) -> None:

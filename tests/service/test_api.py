@@ -14,13 +14,16 @@ import httpx
 import pytest
 from idle_app import IDLE_APP
 from pydantic import SecretStr
+from starlette.responses import Response
 
 from service.api.app import create_app
 from service.api.preferences import Preference, parse_prefer
+from service.api.proxy import ProxyPathMiddleware
 from service.api.results import matches_etag
 from service.api.routes import jobs
 from service.errors import BrokerUnavailableError
 from service.job_records import LOCAL_TENANT, Job
+from service.logs import JsonFormatter
 from service.schemas import DenoiseParameters, FileSchema
 from service.settings import Settings
 from service.webhooks import format_secret, parse_secret, secret_of
@@ -354,3 +357,39 @@ def test_a_stalled_upload_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(UploadTimeoutError):
         asyncio.run(upload())
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_metrics_have_a_port_of_their_own_where_that_is_wished(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"api_metrics_port": 9100}))
+    check_problem(ask(app, "GET", "/metrics"), 404, "not_found")
+
+
+def test_a_request_is_named_in_its_answer(app: FastAPI) -> None:
+    brought = ask(app, "GET", "/health/live", headers={"X-Request-Id": "proxy-0123456789"})
+    assert brought.headers["x-request-id"] == "proxy-0123456789"
+    made = ask(app, "GET", "/nothing", headers={"X-Request-Id": "two\twords here"})
+    assert re.fullmatch("[0-9a-f]{16}", made.headers["x-request-id"])
+
+
+def test_every_request_is_one_line_of_the_log_under_its_name(app: FastAPI, caplog: pytest.LogCaptureFixture) -> None:
+    named: list[dict[str, str]] = []
+    caplog.set_level("INFO", "service.api.request_ids")
+    caplog.handler.addFilter(lambda record: bool(named.append(json.loads(JsonFormatter().format(record))) or True))
+    ask(app, "GET", "/jobs/a%0Ab", headers={"X-Request-Id": "proxy-0123456789"})
+    [line] = [line for line in named if line["logger"] == "service.api.request_ids"]
+    assert line["request_id"] == "proxy-0123456789"
+    assert re.fullmatch(r"GET /jobs/a%0Ab: \d+ after \d+\.\d+ s", line["message"])
+
+
+def test_addresses_in_answers_lead_back_through_the_proxy() -> None:
+    async def redirect(scope: Any, receive: Any, send: Any) -> None:
+        await Response(status_code=202, headers={"Location": "/jobs/1"})(scope, receive, send)
+
+    for root_path, location in (("", "/jobs/1"), ("/photosite", "/photosite/jobs/1")):
+        assert ask(ProxyPathMiddleware(redirect, root_path), "POST", "/denoise").headers["location"] == location
+
+
+def test_the_description_names_the_proxys_path(settings: Settings) -> None:
+    app = create_app(settings.model_copy(update={"root_path": "/photosite"}))
+    assert ask(app, "GET", "/openapi.json").json()["servers"] == [{"url": "/photosite"}]
+    assert ask(app, "GET", "/health/live").status_code == 200

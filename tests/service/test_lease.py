@@ -127,3 +127,14 @@ def test_work_does_not_wait_for_a_redis_that_is_away(jobs: RecordedJobs, setting
             lease.advance("network", 0.2 + tile / 10)
         lease.advance("store", 0)
         assert jobs.asked == asked, "asking may take many seconds: that is the watch's business"
+
+
+def test_the_time_of_every_stage_is_told_once(jobs: RecordedJobs, settings: Settings) -> None:
+    told: list[tuple[str, float]] = []
+    with Lease(jobs, JOB, settings, observe_stage=lambda *stage: told.append(stage)) as lease:
+        lease.advance("decode", 0)
+        time.sleep(0.05)
+        lease.advance("network", 0)
+        lease.advance("network", 0.5)
+    assert [name for name, _ in told] == ["decode", "network"]
+    assert told[0][1] >= 0.05

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from service.logs import JsonFormatter, TextFormatter
+from service.logs import JsonFormatter, TextFormatter, log_fields
 
 
 def make_record(*, failing: bool = False) -> logging.LogRecord:
@@ -33,3 +33,11 @@ def test_json_keeps_the_traceback() -> None:
 
 def test_text_says_level_and_source() -> None:
     assert TextFormatter().format(make_record()).endswith("WARNING service.jobs: job 1:\nGrüße")
+
+
+def test_a_request_and_a_job_are_named_in_all_lines_of_theirs_and_in_no_others() -> None:
+    with log_fields(request_id="r1"), log_fields(job_id="j1"):
+        inside = json.loads(JsonFormatter().format(make_record()))
+    outside = json.loads(JsonFormatter().format(make_record()))
+    assert (inside["request_id"], inside["job_id"]) == ("r1", "j1")
+    assert not {"request_id", "job_id"} & set(outside)

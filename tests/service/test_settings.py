@@ -40,6 +40,8 @@ def test_an_argument_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch, 
         ("PHOTOSITE_S3_CACHE_BYTES", "0"),
         ("PHOTOSITE_WEBHOOK_ALLOW_PRIVATE", "perhaps"),
         ("PHOTOSITE_WORKER_METRICS_PORT", "65536"),
+        ("PHOTOSITE_API_METRICS_PORT", "-1"),
+        ("PHOTOSITE_ROOT_PATH", "/photosite/"),
     ],
 )
 def test_a_bad_value_names_its_variable(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
@@ -89,3 +91,11 @@ def test_the_readme_describes_every_setting(name: str) -> None:
     assert " ".join((field.description or "?").split()) in README.read_text(encoding="utf-8")
     if isinstance(field.default, int | float | str):
         assert f"| `PHOTOSITE_{name.upper()}` | `{field.default}` |" in README.read_text(encoding="utf-8")
+
+
+def test_a_file_stands_in_for_a_variable_and_the_variable_wins(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr("service.settings.SECRETS_DIR", tmp_path)
+    (tmp_path / "photosite_redis_url").write_text("redis://:secret@redis:6379/0\n", encoding="utf-8")
+    assert load_settings().redis_url == "redis://:secret@redis:6379/0"
+    monkeypatch.setenv("PHOTOSITE_REDIS_URL", "redis://elsewhere")
+    assert load_settings().redis_url == "redis://elsewhere"
