@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from service.webhooks import parse_secret
 from training.errors import ConfigError
@@ -70,7 +70,7 @@ class Settings(BaseSettings):
     root_path: str = ""
     """Path below which a proxy shows the service, and which it takes off before it hands a request on."""
     trusted_proxies: str = "127.0.0.1"
-    """Addresses and networks, comma-separated, whose X-Forwarded-For and X-Forwarded-Proto are believed; *: anybody's."""
+    """Addresses and networks, comma-separated, whose X-Forwarded-For and -Proto are believed; *: anybody's."""
     require_keys: bool = True
     """Whether requests need an API key; `photosite serve` on a loopback address needs none."""
     retention_days: Positive = 30
@@ -143,6 +143,19 @@ class Settings(BaseSettings):
     """Address of the service that `photosite denoise` hands its files to; unset: it denoises them itself."""
     api_key: SecretStr | None = None
     """Key that `photosite denoise` sends to that service."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic's own signature; there is no such file)
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  (pydantic's own warns where there are none)
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Arguments before variables before files."""
+        files = (SecretsSettingsSource(settings_cls, SECRETS_DIR),) if SECRETS_DIR.is_dir() else ()
+        return init_settings, env_settings, *files
 
     @field_validator("redis_url")
     @classmethod
@@ -237,7 +250,7 @@ def load_settings(**overrides: Any) -> Settings:
     """
     try:
         given = {name: value for name, value in overrides.items() if value is not None}
-        return Settings(_secrets_dir=SECRETS_DIR if SECRETS_DIR.is_dir() else None, **given)
+        return Settings(**given)
     except ValidationError as error:
         problem = error.errors()[0]
         variable = "PHOTOSITE_" + "_".join(str(part) for part in problem["loc"]).upper()

@@ -90,7 +90,6 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         dependencies=[Depends(check_parameters)],
         lifespan=_lifespan,
-        root_path=settings.root_path,
         middleware=[
             Middleware(RequestIdMiddleware),
             Middleware(ProxyPathMiddleware, root_path=settings.root_path),

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class ProxyPathMiddleware:
-    """Puts the path that the proxy takes off back in front of `Location`.
+    """Tells the application the path that the proxy takes off, and puts it back in front of `Location`.
 
     Args:
         app: What answers.
@@ -26,7 +26,11 @@ class ProxyPathMiddleware:
         self._root_path = root_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on, and change the head of its answer."""
+        """Pass a request on with the path that its client sees, and change the head of its answer."""
+        if scope["type"] != "http" or not self._root_path:
+            await self._app(scope, receive, send)
+            return
+        scope["root_path"] = self._root_path
 
         async def send_with_path(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -36,4 +40,4 @@ class ProxyPathMiddleware:
                     headers["location"] = self._root_path + location
             await send(message)
 
-        await self._app(scope, receive, send_with_path if self._root_path else send)
+        await self._app(scope, receive, send_with_path)

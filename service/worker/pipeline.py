@@ -105,13 +105,10 @@ def _work(job: Job, workshop: Workshop) -> None:
 
 def _attempt(job: Job, workshop: Workshop) -> str:
     """One attempt; returns the state that the job is in afterwards."""
+    observe_stage = partial(workshop.metrics.observe_stage, job)
     try:
-        observe_stage = partial(workshop.metrics.observe_stage, job)
         with Lease(workshop.jobs, job, workshop.settings, observe_stage=observe_stage) as lease:
             done = WORK_BY_KIND[job.kind](job, workshop, lease)
-        if done.kind == "denoise" and done.report:
-            workshop.metrics.observe_denoised(done.report)
-        return done.state
     except LeaseLostError:
         raise
     except PhotositeError as error:
@@ -120,6 +117,9 @@ def _attempt(job: Job, workshop: Workshop) -> str:
         logger.exception("job %s: unexpected error", job.id)
         unexpected = PhotositeError("an unexpected error; the log says more", detail=repr(error))
         return _settle(job, workshop, _storage_at_fault(error) or unexpected)
+    if done.kind == "denoise" and done.report:
+        workshop.metrics.observe_denoised(done.report)
+    return done.state
 
 
 def _storage_at_fault(error: Exception) -> StorageUnavailableError | None:
