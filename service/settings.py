@@ -35,7 +35,12 @@ class Settings(BaseSettings):
     """One value per environment variable; the docstring under each says what it is and its unit."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PHOTOSITE_", frozen=True, extra="forbid", use_attribute_docstrings=True, validate_default=True
+        env_prefix="PHOTOSITE_",
+        env_ignore_empty=True,  # compose files set what is not given to nothing
+        frozen=True,
+        extra="forbid",
+        use_attribute_docstrings=True,
+        validate_default=True,
     )
 
     redis_url: str = "redis://127.0.0.1:6379/0"

@@ -99,3 +99,8 @@ def test_a_file_stands_in_for_a_variable_and_the_variable_wins(monkeypatch: pyte
     assert load_settings().redis_url == "redis://:secret@redis:6379/0"
     monkeypatch.setenv("PHOTOSITE_REDIS_URL", "redis://elsewhere")
     assert load_settings().redis_url == "redis://elsewhere"
+
+
+def test_an_empty_variable_counts_as_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PHOTOSITE_BLOBS_URL", "")
+    assert load_settings().blobs_url is None
