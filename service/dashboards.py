@@ -1,19 +1,24 @@
 """Grafana's dashboards, written from typed Python: `python -m service.dashboards` makes `docker/grafana/dashboards`.
 
-In the flow: beside it; monitoring names the metrics → **dashboards** → JSON files → Grafana, provisioned with them. Needs
-`grafana-foundation-sdk`, which only the extra "dev" has. Each expression is asked of a real Prometheus in the tests.
+In the flow: beside it; monitoring names the metrics → **dashboards** → JSON files → Grafana, provisioned with them.
+Needs `grafana-foundation-sdk`, which only the extra "dev" has. Each expression is asked of a real Prometheus in the
+tests.
 """
 
 from __future__ import annotations
 
 import sys
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
+from string import ascii_uppercase
 from typing import TYPE_CHECKING
 
 from grafana_foundation_sdk.builders import prometheus, timeseries
+from grafana_foundation_sdk.builders.common import VizLegendOptions, VizTooltipOptions
 from grafana_foundation_sdk.builders.dashboard import Dashboard, DatasourceVariable, Row
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.common import LegendDisplayMode, LegendPlacement, TooltipDisplayMode
 from grafana_foundation_sdk.models.dashboard import DashboardCursorSync, DataSourceRef
 
 if TYPE_CHECKING:
@@ -21,6 +26,12 @@ if TYPE_CHECKING:
 
 FOLDER = Path("docker/grafana/dashboards")
 DATASOURCE = DataSourceRef(type_val="prometheus", uid="${datasource}")
+LEGEND = (
+    VizLegendOptions()
+    .placement(LegendPlacement.BOTTOM)
+    .display_mode(LegendDisplayMode.LIST)
+    .show_legend(show_legend=True)
+)
 HEIGHT, SPAN = 8, 12
 RATE = "[5m]"
 
@@ -36,12 +47,13 @@ class Graph:
     """Expressions by legend; {{label}} stands for a label's value."""
     description: str = ""
 
-    def build(self) -> timeseries.Panel:
+    def build(self, panel_id: int) -> timeseries.Panel:
         """As Grafana's panel."""
-        panel = timeseries.Panel().title(self.title).unit(self.unit).datasource(DATASOURCE)
+        panel = timeseries.Panel().id(panel_id).title(self.title).unit(self.unit).datasource(DATASOURCE)
         panel = panel.description(self.description).height(HEIGHT).span(SPAN).min(0)
-        for legend, expression in self.queries.items():
-            panel = panel.with_target(prometheus.Dataquery().expr(expression).legend_format(legend))
+        panel = panel.legend(LEGEND).tooltip(VizTooltipOptions().mode(TooltipDisplayMode.MULTI))
+        for letter, (legend, expression) in zip(ascii_uppercase, self.queries.items(), strict=False):
+            panel = panel.with_target(prometheus.Dataquery().ref_id(letter).expr(expression).legend_format(legend))
         return panel
 
 
@@ -193,10 +205,11 @@ def render(uid: str) -> str:
     dashboard = Dashboard(title).uid(uid).tags(["photosite"]).refresh("30s").time("now-3h", "now").timezone("browser")
     dashboard = dashboard.tooltip(DashboardCursorSync.CROSSHAIR).readonly()
     dashboard = dashboard.with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+    numbers = count(1)
     for question, graphs in rows.items():
-        dashboard = dashboard.with_row(Row(question))
+        dashboard = dashboard.with_row(Row(question).id(next(numbers)))
         for graph in graphs:
-            dashboard = dashboard.with_panel(graph.build())
+            dashboard = dashboard.with_panel(graph.build(next(numbers)))
     return JSONEncoder(sort_keys=True, indent=2).encode(dashboard.build()) + "\n"
 
 
