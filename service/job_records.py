@@ -70,6 +70,8 @@ class Job(BaseModel):
     tenant: str = LOCAL_TENANT
     """Whose it is."""
     kind: JobKind = "denoise"
+    traceparent: str | None = None
+    """The span of the request that handed it in, where requests are traced."""
     batch: str | None = None
     """What its owner called the jobs that it belongs to."""
     webhook: str | None = None

@@ -52,6 +52,7 @@ from service.listing import Page, read_page
 from service.redis_access import patiently, redis_errors, server_time
 from service.schemas import ErrorSchema, FileSchema, QueuePlaceSchema
 from service.settings import Settings
+from service.traces import current_traceparent
 from training.errors import PhotositeError
 
 if TYPE_CHECKING:
@@ -111,6 +112,7 @@ class JobStore:
         Raises:
             InvalidRequestError: The key was used for another request.
         """
+        beginning = {"traceparent": current_traceparent()}
         with redis_errors(), self._redis.pipeline() as pipeline:
             while True:
                 if idempotency:
@@ -119,7 +121,7 @@ class JobStore:
                     if earlier:
                         return earlier
                 now = self.now()
-                created = job.model_copy(update={"created_at": now, "published_at": now})
+                created = job.model_copy(update={**beginning, "created_at": now, "published_at": now})
                 pipeline.multi()
                 write(pipeline, created)
                 if idempotency:

@@ -139,6 +139,8 @@ class Settings(BaseSettings):
     """Address on which these two ports are opened."""
     worker_metrics_dir: Path | None = None
     """Folder of the worker's metric files; where the API sees it too, its /metrics includes them."""
+    traces_url: str | None = None
+    """Address that takes OpenTelemetry's spans by HTTP, as http://collector:4318/v1/traces; unset: no traces."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
     log_format: Literal["text", "json"] = "text"
@@ -188,6 +190,13 @@ class Settings(BaseSettings):
     def _check_endpoint(cls, url: str | None) -> str | None:
         if url is not None and not re.fullmatch(r"https?://[^/\s]+/?", url):
             raise ValueError("wanted an address as https://s3.example.com")
+        return url
+
+    @field_validator("traces_url")
+    @classmethod
+    def _check_traces(cls, url: str | None) -> str | None:
+        if url is not None and not re.fullmatch(r"https?://[^/\s]+(/\S*)?", url):
+            raise ValueError("wanted an address as http://collector:4318/v1/traces")
         return url
 
     @field_validator("webhook_secret")

@@ -26,6 +26,8 @@ ONLY_IMPORTERS = {
         "service/outbound.py",
         "service/webhook_sender.py",
     },
+    "grafana_foundation_sdk": {"service/dashboards.py"},
+    "opentelemetry": {"service/traces.py"},
     "httpx_sse": {"service/client/jobs.py"},
     "fastapi": {path.relative_to(ROOT).as_posix() for path in ROOT.glob("service/api/**/*.py")},
 }
@@ -106,6 +108,11 @@ def test_what_serves_and_forks_loads_no_torch_and_no_decoder(module: str) -> Non
 
 def test_a_bucket_costs_nothing_where_there_is_none() -> None:
     assert not loaded_by("service.api.app, service.worker.tasks") & {"boto3", "botocore"}
+
+
+def test_traces_and_graphics_cards_cost_nothing_where_they_are_not_wished() -> None:
+    found = loaded_by("service.traces, service.api.tracing, service.monitoring, service.gpu")
+    assert not found & {"pynvml", "grafana_foundation_sdk"}
 
 
 def test_the_command_line_loads_little_before_it_knows_the_command() -> None:

@@ -50,6 +50,7 @@ from service.api.routes import (
     tus,
     webhooks,
 )
+from service.api.tracing import TraceMiddleware
 from service.deliveries import DeliveryStore
 from service.errors import BrokerUnavailableError
 from service.outbound import GuardedTransport
@@ -92,6 +93,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         middleware=[
             Middleware(RequestIdMiddleware),
+            Middleware(TraceMiddleware),
             Middleware(ProxyPathMiddleware, root_path=settings.root_path),
             Middleware(MetricsMiddleware, metrics=services.metrics),
             Middleware(SecurityHeadersMiddleware),

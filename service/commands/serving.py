@@ -92,8 +92,10 @@ def run_api(arguments: argparse.Namespace) -> int:
     import uvicorn  # noqa: PLC0415
 
     from service.api.app import create_app  # noqa: PLC0415
+    from service.traces import start_tracing  # noqa: PLC0415
 
     listener = _listener(arguments)
+    start_tracing(settings, "photosite-api")
     app = create_app(settings)
     if settings.api_metrics_port:
         from service.monitoring import serve_metrics  # noqa: PLC0415

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError, StorageUnavailableError
 from service.logs import log_fields
+from service.traces import span
 from service.worker.denoising import denoise_job
 from service.worker.describing import describe_job
 from service.worker.finetuning import finetune_job, remove_ended_runs
@@ -86,7 +87,7 @@ def run_job(job_id: str, workshop: Workshop) -> None:
     if job is None:
         logger.info("job %s: nothing to do", job_id)
         return
-    with log_fields(job_id=job.id):
+    with log_fields(job_id=job.id), span(job.kind, job.traceparent, job_id=job.id):
         _work(job, workshop)
 
 

@@ -21,6 +21,7 @@ from service.pictures import PictureStore
 from service.queue import LONG_QUEUES, RENDER_TASK, TASK_NAMES
 from service.redis_access import connect_redis
 from service.storage import make_blob_store
+from service.traces import start_tracing, stop_tracing
 from service.worker.celery_app import make_celery_app
 from training.errors import ModelError
 
@@ -57,6 +58,7 @@ class WorkerProcess:
     def start(self, **_signal: Any) -> None:
         """Get ready to work: import torch and load the default model, so that the first job need not wait for it."""
         tether.die_with_parent(signal.SIGKILL)
+        start_tracing(self._settings, "photosite-worker")
         workshop = self.workshop
         if not self._denoises:
             return
@@ -66,7 +68,8 @@ class WorkerProcess:
             logger.warning("no default model yet: %s", error.message)
 
     def end(self, **_signal: Any) -> None:
-        """Leave the metrics in order."""
+        """Leave traces and metrics in order."""
+        stop_tracing()
         monitoring.forget_worker_process(os.getpid())
 
     @property
