@@ -55,4 +55,4 @@ STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
   CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9101/metrics', timeout=4)"]
 ENTRYPOINT ["tini", "--", "photosite"]
-CMD ["worker", "--queues", "preview,denoise"]
+CMD ["worker", "--queues", "denoise"]

@@ -102,6 +102,7 @@ SERVICE: dict[str, list[Graph]] = {
         Graph("Jobs by worker", "short", {"{{instance}}": "sum by (instance) (photosite_jobs_in_progress)"}),
         Graph("Megapixels per second", "short", {"denoised": "photosite:megapixels:rate5m"}),
         Graph("Time of a job", "s", quantiles("photosite_job_duration_seconds", "kind")),
+        Graph("Time to make a picture for the screen", "s", quantiles("photosite_render_duration_seconds")),
         Graph("Time of each stage of a picture", "s", {"{{stage}}": "photosite:stage_seconds:mean5m"}),
         Graph(
             "Attempts after the first, and leases that lapsed",

@@ -217,6 +217,12 @@ class WorkerMetrics:
         self._model_loads = Histogram(
             "photosite_model_load_seconds", "Time to load and check a model.", buckets=JOB_BUCKETS, registry=registry
         )
+        self._renders = Histogram(
+            "photosite_render_duration_seconds",
+            "Time to make a picture for the screen.",
+            buckets=HTTP_BUCKETS,
+            registry=registry,
+        )
         self._paused = Counter(
             "photosite_training_paused_seconds", "Time that trainings made way for pictures.", registry=registry
         )
@@ -247,6 +253,10 @@ class WorkerMetrics:
         self._in_progress.dec()
         self._attempts.labels(job.kind, outcome).inc()
         self._duration.labels(job.kind).observe(duration_s)
+
+    def observe_render(self, duration_s: float) -> None:
+        """A picture for the screen was made, or it was found that it cannot be."""
+        self._renders.observe(duration_s)
 
     def observe_denoised(self, report: dict[str, Any]) -> None:
         """A picture was denoised: `DenoiseReport.to_json` tells how."""

@@ -117,6 +117,7 @@ class Deployment:
             for name, service in (
                 ("denoise-1", "worker-denoise"),
                 ("denoise-2", "worker-denoise"),
+                ("preview", "worker-preview"),
                 ("train", "worker-train"),
             ):
                 self._add(name, service, self.services[service]["command"])

@@ -24,8 +24,8 @@ from training.raw.dng import read_raw
 from training.raw.levels import denormalise, normalise, quantise
 from training.raw.rewrite import DngChanges, write_dng
 from training.raw.xmp import Mark
+from training.residuals import likeness_of_neighbours
 from training.tiling import pad_to_stride, plan_tiles, stitch
-from training.whiteness import residual_correlation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -142,7 +142,7 @@ def denoise_file(
         precision_shift=shift,
         engine=f"{engine.device} {engine.precision}",
         warnings=(*warnings, *choice.warnings),
-        residual_correlation=residual_correlation(packed, denoised, choice.model),
+        residual_correlation=likeness_of_neighbours(packed, denoised, choice.model),
         seconds=clock.seconds,
     )
 

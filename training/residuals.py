@@ -3,7 +3,8 @@
 A variance below 1 says that noise was left, above 1 that signal went too, and so does what correlates from photosite to
 photosite. It needs no clean picture, so that real files can be judged by it, in flat places.
 
-In the flow: noisy and denoised planes → **flattest_tiles** → **describe_residual**.
+In the flow: noisy and denoised planes → **flattest_tiles** → **describe_residual**; and, of every picture that is
+served, **likeness_of_neighbours** → report → monitoring.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from training.finetuning.character import lag_one
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,6 +32,10 @@ COARSE = 8
 FARTHEST_LAG = 3
 LEAST_SOUND = 0.98
 """Share of a tile that must not be clipped: where much is, what remains has lost one tail of its noise."""
+LEAST_VARIANCE = 1e-12
+"""Of a noise model that says there is no noise at black."""
+LOOKED_AT = 16
+"""Tiles each way, at the most, by which a picture that is served is judged: that takes milliseconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,3 +144,49 @@ def _shifted(down: int, across: int) -> tuple[tuple[slice, ...], tuple[slice, ..
     one = (slice(None), slice(0, -down or None), slice(left, -right or None))
     other = (slice(None), slice(down, None), slice(right, -left or None))
     return one, other
+
+
+def likeness_of_neighbours(
+    noisy: NDArray[np.float32], denoised: NDArray[np.float32], noise: NoiseModel
+) -> float | None:
+    """How alike neighbours of noisy − denoised are, in tiles spread over the picture, whatever is in them.
+
+    A quick look at what is served, that drifts where pictures or models change: texture that was taken for noise
+    counts, too.
+
+    Args:
+        noisy: (4, h, w) float32, linear, not clipped, channels R Gr Gb B.
+        denoised: The same.
+        noise: Their noise.
+
+    Returns:
+        The larger of the correlations along rows and along columns, without its sign, 0 … 1; None where nothing was
+        taken away.
+
+    >>> from training.noise import NoiseModel
+    >>> noise = NoiseModel.uniform(shot_noise=0.0, read_noise=1.0)
+    >>> stripes = np.tile(np.float32([1, -1]), (4, 64, 32))
+    >>> likeness_of_neighbours(stripes, np.zeros_like(stripes), noise)
+    1.0
+    """
+    size = min(TILE, *noisy.shape[1:])
+    rows, columns = (_spread(length, size) for length in noisy.shape[1:])
+    planes = []
+    for row in rows:
+        for column in columns:
+            place = (slice(None), slice(row, row + size), slice(column, column + size))
+            variance = np.maximum(noise.variance(denoised[place]), LEAST_VARIANCE)
+            planes.append((noisy[place] - denoised[place]) / np.sqrt(variance))
+    residual = np.concatenate(planes)  # (4 n, size, size)
+    if not residual.any():
+        return None
+    return round(max(map(abs, lag_one(residual.astype(np.float64)))), 4)
+
+
+def _spread(length: int, size: int) -> list[int]:
+    """Where tiles begin that are spread over a side.
+
+    >>> _spread(200, 64)
+    [0, 45, 90, 136]
+    """
+    return [int(start) for start in np.linspace(0, length - size, min(LOOKED_AT, -(-length // size)))]

@@ -45,7 +45,9 @@ def render_ticket(text: str, workshop: Workshop) -> None:
         _answer(ticket, request, workshop)
     except BrokerUnavailableError as error:
         logger.warning("picture %s: %s; whoever wants it asks again", ticket.digest, error.detail)
-    logger.info("picture %s: %.3f s", ticket.digest, time.monotonic() - started)
+    taken_s = time.monotonic() - started
+    workshop.metrics.observe_render(taken_s)
+    logger.info("picture %s: %.3f s", ticket.digest, taken_s)
 
 
 def _answer(ticket: Ticket, request: PictureRequest, workshop: Workshop) -> None:

@@ -110,7 +110,7 @@ def test_time_to_stop_is_longer_than_a_worker_takes() -> None:
     for name, service in compose["services"].items():
         if name.startswith("worker"):
             assert float(service["stop_grace_period"].removesuffix("s")) >= soft_s + 20
-    for name in ("worker-denoise", "worker-train"):
+    for name in ("worker-denoise", "worker-preview", "worker-train"):
         [deployment] = yaml.safe_load_all((ROOT / "k8s" / "base" / f"{name}.yaml").read_text(encoding="utf-8"))
         assert deployment["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] >= soft_s + 20
 

@@ -51,9 +51,6 @@ ERRORS = [
         "check_kustomizations", f"{PRODUCTION}/kustomization.yaml", "name: worker-denoise", "name: w", "Deployment w"
     ),
     Planted(
-        "check_kustomizations", f"{PRODUCTION}/kustomization.yaml", "component=worker", "component=x", "component=x"
-    ),
-    Planted(
         "check_kustomizations", f"{PRODUCTION}/kustomization.yaml", "name: photosite-w", "name: w", "no image worker"
     ),
     Planted("check_kustomizations", f"{PRODUCTION}/kustomization.yaml", "photosite-settings", "settings", "merge with"),

@@ -37,6 +37,7 @@ metrics.observe_denoised({
     "noise": {"shot_noise": (1e-4, 4e-4, 1e-4, 4e-4), "read_noise": (1e-6,) * 4},
 })
 metrics.observe_training(0.5, 1.5)
+metrics.observe_render(0.25)
 metrics.observe_end(job, "succeeded", 2.0)
 """
 
@@ -100,6 +101,7 @@ def test_the_workers_numbers_are_added_where_their_files_lie(tmp_path: Path) -> 
     assert found["photosite_residual_correlation_bucket,le=0.02"] == 0
     assert found["photosite_residual_correlation_bucket,le=0.03"] == 2
     assert found["photosite_training_loss"] == 0.5
+    assert found["photosite_render_duration_seconds_sum"] == 0.5
     assert found["photosite_training_paused_seconds_total"] == 3
 
 

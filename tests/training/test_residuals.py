@@ -10,7 +10,14 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import correlate2d
 
 from training.noise import NoiseModel
-from training.residuals import TILE, autocovariance, cut_tiles, describe_residual, flattest_tiles
+from training.residuals import (
+    TILE,
+    autocovariance,
+    cut_tiles,
+    describe_residual,
+    flattest_tiles,
+    likeness_of_neighbours,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -81,3 +88,45 @@ def test_the_flattest_tiles_are_those_without_structure() -> None:
     sound[:, TILE:, TILE:] = False
     assert flattest_tiles(planes, NOISE, sound, 0.4) == [(TILE, 0)]
     np.testing.assert_array_equal(cut_tiles(planes, [(TILE, 0)])[0], planes[:, TILE:, :TILE])
+
+
+LIKENESS_NOISE = NoiseModel.uniform(shot_noise=1e-3, read_noise=1e-5)
+
+
+def textured_picture(height: int, width: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """A textured clean picture, and the same with noise."""
+    generator = np.random.default_rng(5)
+    texture = uniform_filter(generator.normal(size=(4, height, width)), size=(0, 3, 3)) * 0.2
+    clean = (0.4 + texture).astype(np.float32)
+    noise = generator.normal(size=clean.shape) * np.sqrt(LIKENESS_NOISE.variance(clean))
+    return clean, (clean + noise).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [(300, 420), (64, 50)])
+def test_noise_alone_is_white(size: tuple[int, int]) -> None:
+    clean, noisy = textured_picture(*size)
+    found = likeness_of_neighbours(noisy, clean, LIKENESS_NOISE)
+    assert found is not None
+    assert found < 4 / np.sqrt(4 * size[0] * size[1])  # four standard errors of a correlation of so many pairs
+
+
+def test_detail_that_was_taken_away_is_not() -> None:
+    clean, noisy = textured_picture(300, 420)
+    blurred = uniform_filter(clean, size=(0, 5, 5))
+    found = likeness_of_neighbours(noisy, blurred, LIKENESS_NOISE)
+    assert found is not None
+    assert found > 0.2
+
+
+def test_it_does_not_depend_on_the_strength() -> None:
+    clean, noisy = textured_picture(200, 200)
+    blurred = uniform_filter(clean, size=(0, 5, 5))
+    half = noisy + np.float32(0.5) * (blurred - noisy)
+    assert likeness_of_neighbours(noisy, half, LIKENESS_NOISE) == pytest.approx(
+        likeness_of_neighbours(noisy, blurred, LIKENESS_NOISE), rel=0.05
+    )
+
+
+def test_where_nothing_was_taken_away_there_is_nothing_to_say() -> None:
+    _, noisy = textured_picture(40, 40)
+    assert likeness_of_neighbours(noisy, noisy, LIKENESS_NOISE) is None

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 from deployment_processes import seconds_since
 from dng_factory import make_dng, sample_mosaic
@@ -30,6 +31,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.slow]
 
 NOISE = (1e-3, 1e-6)
 PATIENCE_S = 180
+WORKERS = ("denoise-1", "denoise-2", "preview", "train")
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,7 @@ def test_a_days_jobs_are_done(
     measure: Callable[[str], None],
 ) -> None:
     started = time.monotonic()
-    wait_until(lambda: all(map(deployment.worker_answers, ("denoise-1", "denoise-2", "train"))), 60)
+    wait_until(lambda: all(map(deployment.worker_answers, WORKERS)), 60)
     captures = [client.add_capture(path).id for path in pictures]
     for capture_id in captures:
         wait_until(lambda found=capture_id: client.capture(found).state == "usable", PATIENCE_S)
@@ -77,13 +79,25 @@ def test_every_panel_has_data(
     client: PhotositeClient, deployment: Deployment, pictures: list[Path], measure: Callable[[str], None]
 ) -> None:
     asked = expressions()
-    wait_for_all(client, [client.submit(path).id for path in pictures])  # a rate needs something before and after
-    deadline = time.monotonic() + PATIENCE_S
+    jobs = [client.submit(path).id for path in pictures]
+    wait_for_all(client, jobs)
+    look_at(deployment, jobs[0], 512)
+    deadline, size = time.monotonic() + PATIENCE_S, 512
     while silent := [expression for expression in asked if not has_data(deployment, expression)]:
         assert time.monotonic() < deadline, silent
-        wait_for_all(client, [client.submit(pictures[0]).id])
+        wait_for_all(client, [client.submit(pictures[0]).id])  # a rate needs something before and after
+        look_at(deployment, jobs[0], size := size + 1)
         time.sleep(1)
     measure(f"{len(asked)} expressions returned data")
+
+
+def look_at(deployment: Deployment, job_id: str, size: int) -> None:
+    """Have a picture for the screen made."""
+    headers = {"Authorization": f"Bearer {deployment.key}", "Prefer": "wait=60"}
+    url = f"{deployment.address}/jobs/{job_id}/preview"
+    params = {"stage": "before", "size": size}
+    answer = httpx.get(url, params=params, headers=headers, timeout=90, trust_env=False)
+    assert answer.status_code < 300, answer.text
 
 
 def has_data(deployment: Deployment, expression: str) -> bool:
@@ -117,7 +131,7 @@ def test_a_rolling_restart_under_load_loses_no_job(
     load = Load(deployment, pictures)
     statuses = {}
     with load:
-        for name in ("denoise-1", "denoise-2", "train", "api", "redis", "prometheus"):
+        for name in (*WORKERS, "api", "redis", "prometheus"):
             load.wait_for(2)
             member = deployment.members[name]
             statuses[name] = member.stop()
@@ -132,7 +146,7 @@ def test_a_rolling_restart_under_load_loses_no_job(
     assert load.errors == []
     assert -9 not in statuses.values(), f"one did not stop in its time: {statuses}"
     wait_for_all(client, load.accepted)
-    measure(f"{len(load.accepted)} jobs were accepted while all six processes restarted, and all succeeded")
+    measure(f"{len(load.accepted)} jobs were accepted while all seven processes restarted, and all succeeded")
     assert deployment.query("sum(max by (queue) (photosite_queue_depth))") != []
 
 
