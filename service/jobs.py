@@ -15,6 +15,7 @@ times are the Redis server's own, so that clocks of different machines do not ma
 is kept in step with them, says `job_records.py`.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -59,6 +60,8 @@ if TYPE_CHECKING:
     from redis.client import Pipeline
 
 DAY_S = 24 * 3600.0
+
+logger = logging.getLogger(__name__)
 
 
 Decision = Callable[[Job, float], dict[str, Any] | None]
@@ -112,7 +115,6 @@ class JobStore:
         Raises:
             InvalidRequestError: The key was used for another request.
         """
-        beginning = {"traceparent": current_traceparent()}
         with redis_errors(), self._redis.pipeline() as pipeline:
             while True:
                 if idempotency:
@@ -121,7 +123,8 @@ class JobStore:
                     if earlier:
                         return earlier
                 now = self.now()
-                created = job.model_copy(update={**beginning, "created_at": now, "published_at": now})
+                times = {"created_at": now, "published_at": now}
+                created = job.model_copy(update={**times, "traceparent": current_traceparent()})
                 pipeline.multi()
                 write(pipeline, created)
                 if idempotency:
@@ -132,6 +135,7 @@ class JobStore:
                     pipeline.execute()
                 except WatchError:
                     continue
+                logger.info("job %s: accepted", created.id)  # the line that joins a request's lines to its job's
                 return created
 
     def find_accepted(self, tenant: str, key: str) -> tuple[Job, str] | None:

@@ -50,13 +50,18 @@ class JsonFormatter(logging.Formatter):
 
 def configure_logging(settings: Settings) -> None:
     """Send all records of this process to stderr."""
-    formatter = JsonFormatter() if settings.log_format == "json" else TextFormatter()
+    formatter = JsonFormatter() if _wants_json(settings.log_format) else TextFormatter()
     formatter.converter = time.gmtime
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(level=settings.log_level, handlers=[handler], force=True)
     for chatty in ("celery.worker.strategy", "celery.app.trace", "uvicorn.access"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelName(settings.log_level)))
+
+
+def _wants_json(log_format: str) -> bool:
+    """Whether programs read the log: a person does only at a terminal, or where that is said."""
+    return log_format == "json" or (log_format == "auto" and not sys.stderr.isatty())
 
 
 class TextFormatter(logging.Formatter):

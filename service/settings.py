@@ -143,8 +143,8 @@ class Settings(BaseSettings):
     """Address that takes OpenTelemetry's spans by HTTP, as http://collector:4318/v1/traces; unset: no traces."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     """Least severity that is logged."""
-    log_format: Literal["text", "json"] = "text"
-    """One line of text, or one JSON object, a log record."""
+    log_format: Literal["auto", "text", "json"] = "auto"
+    """One line of text, or one JSON object, a log record; auto: text for a terminal, JSON for everything else."""
 
     server: str | None = None
     """Address of the service that `photosite denoise` hands its files to; unset: it denoises them itself."""

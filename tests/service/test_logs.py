@@ -5,8 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from typing import Literal
 
-from service.logs import JsonFormatter, TextFormatter, log_fields
+import pytest
+
+from service.logs import JsonFormatter, TextFormatter, configure_logging, log_fields
+from service.settings import Settings
 
 
 def make_record(*, failing: bool = False) -> logging.LogRecord:
@@ -41,3 +45,24 @@ def test_a_request_and_a_job_are_named_in_all_lines_of_theirs_and_in_no_others()
     outside = json.loads(JsonFormatter().format(make_record()))
     assert (inside["request_id"], inside["job_id"]) == ("r1", "j1")
     assert not {"request_id", "job_id"} & set(outside)
+
+
+@pytest.mark.parametrize(
+    ("wished", "terminal", "chosen"),
+    [
+        ("auto", True, TextFormatter),
+        ("auto", False, JsonFormatter),
+        ("text", False, TextFormatter),
+        ("json", True, JsonFormatter),
+    ],
+)
+def test_people_read_text_and_programs_json(
+    monkeypatch: pytest.MonkeyPatch, wished: Literal["auto", "text", "json"], terminal: bool, chosen: type
+) -> None:
+    root = logging.getLogger()
+    monkeypatch.setattr(root, "handlers", [])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal, raising=False)
+    level = root.level
+    configure_logging(Settings(log_format=wished))
+    root.setLevel(level)
+    assert isinstance(root.handlers[0].formatter, chosen)
