@@ -212,7 +212,7 @@ class Deployment:
         config = yaml.safe_load((source / "prometheus.yml").read_text(encoding="utf-8"))
         config["global"] = dict.fromkeys(config["global"], "1s")
         for scraped in config["scrape_configs"]:
-            del scraped["dns_sd_configs"]
+            scraped.pop("dns_sd_configs")
             wanted = "api" if scraped["job_name"] == "photosite-api" else "worker"
             ports = [
                 member.metrics_port
