@@ -181,17 +181,17 @@ def test_the_page_is_served_under_a_strict_policy(app: FastAPI) -> None:
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in page.headers["content-security-policy"]
     assert "unsafe" not in page.headers["content-security-policy"]
-    for address in ("/web/page.js", "/web/style.css", "/web/icon.svg"):
+    for address in ("/web/app.js", "/web/style.css", "/web/icon.svg"):
         assert f'"{address}"' in page.text
         assert ask(app, "GET", address).status_code == 200
 
 
 def test_the_pages_files_are_asked_for_again_and_come_small(app: FastAPI) -> None:
-    first = ask(app, "GET", "/web/page.js", headers={"Accept-Encoding": "gzip"})
+    first = ask(app, "GET", "/web/app.js", headers={"Accept-Encoding": "gzip"})
     assert (first.headers["cache-control"], first.headers["content-encoding"]) == ("no-cache", "gzip")
-    again = ask(app, "GET", "/web/page.js", headers={"If-None-Match": first.headers["etag"]})
+    again = ask(app, "GET", "/web/app.js", headers={"If-None-Match": first.headers["etag"]})
     assert (again.status_code, again.content) == (304, b"")
-    for name, media_type in (("page.js", "javascript"), ("icon.svg", "image/svg+xml")):
+    for name, media_type in (("app.js", "javascript"), ("icon.svg", "image/svg+xml")):
         assert media_type in ask(app, "GET", f"/web/{name}").headers["content-type"]
 
 
@@ -217,7 +217,7 @@ def test_the_documentation_shows_every_operation_and_asks_no_other_host(app: Fas
 
 
 def test_every_answer_keeps_a_browser_strict(app: FastAPI) -> None:
-    for path in ("/", "/docs", "/web/page.js", "/openapi.json", f"/jobs/{JOB_ID}", "/nowhere"):
+    for path in ("/", "/docs", "/web/app.js", "/openapi.json", f"/jobs/{JOB_ID}", "/nowhere"):
         headers = ask(app, "GET", path).headers
         assert headers["x-content-type-options"] == "nosniff"
         assert headers["referrer-policy"] == "no-referrer"
