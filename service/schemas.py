@@ -478,6 +478,38 @@ class ModelListSchema(BaseModel):
     models: list[ModelSchema]
 
 
+class DatasetSchema(BaseModel):
+    """A data set that the server has."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+    name: str
+    """What POST /jobs/validate calls it."""
+    kind: Literal["shipped", "placed"]
+    """Whether it comes with the service, or is a folder of the operator's."""
+    images: int | None
+    """Validation and benchmark images together; null where no blocks can be read in the folder."""
+
+
+class DatasetListSchema(BaseModel):
+    """All data sets that models can be measured on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [
+                {
+                    "datasets": [
+                        {"name": MINI_DATASET, "kind": "shipped", "images": 16},
+                        {"name": "sidd", "kind": "placed", "images": 80},
+                    ]
+                }
+            ]
+        }
+    )
+
+    datasets: list[DatasetSchema]
+
+
 class ProblemSchema(BaseModel):
     """An error, as RFC 9457 "Problem Details for HTTP APIs" has it."""
 

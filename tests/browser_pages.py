@@ -77,6 +77,11 @@ class Visit:
             for node in each["nodes"]
         ]
 
+    def transfers(self) -> list[int]:
+        """Bytes that came over the line for each thing that the page has loaded so far, headers and all."""
+        entries = "[...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]"
+        return list(map(int, self.page.evaluate(f"{entries}.map(entry => entry.transferSize)")))
+
     def overflow_px(self) -> int:
         """By how much the page is wider than the window: 0 where nothing is cut off."""
         return int(self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth"))

@@ -106,6 +106,11 @@ def test_what_serves_and_forks_loads_no_torch_and_no_decoder(module: str) -> Non
     assert not loaded_by(module) & {"torch", "rawpy", "imagecodecs"}
 
 
+def test_a_worker_that_renders_and_describes_needs_no_torch() -> None:
+    modules = "model_cache", "opened", "rendering", "pipeline", "describing", "turns", "lease"
+    assert "torch" not in loaded_by(", ".join(f"service.worker.{name}" for name in modules))
+
+
 def test_a_bucket_costs_nothing_where_there_is_none() -> None:
     assert not loaded_by("service.api.app, service.worker.tasks") & {"boto3", "botocore"}
 

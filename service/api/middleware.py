@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
     from service.monitoring import ApiMetrics
 
-STRICT_POLICY = (
-    "default-src 'self'; img-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
-    "form-action 'self'"
-)
+STRICT_POLICY = "default-src 'self'; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'"
 DOCS_POLICY = f"{STRICT_POLICY}; style-src 'sha256-{STYLE_DIGEST}'"
 """The documentation is one file that holds its style itself."""
 PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"

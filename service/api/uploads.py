@@ -20,7 +20,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.forms import FORM_OVERHEAD_BYTES, FileForm
 from service.api.results import BINARY, DNG_MEDIA_TYPE, OTHER_MEDIA_TYPE
-from service.errors import InvalidRequestError, UploadTimeoutError
+from service.errors import InvalidRequestError, UploadBusyError, UploadTimeoutError
 from service.resumable import CompleteUpload
 from training.errors import RawTooLargeError
 
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 WRITE_BYTES = 1024 * 1024
 """So much is gathered before a thread writes it: a hop to a thread for each network packet would cost more."""
 DEFAULT_NAME = "capture.dng"
+PATIENCE_S = 5
+"""So long an upload that somebody looks at is waited for: a page shows it while its job is handed in."""
+POLL_S = 0.1
 
 FILE_BODY = {
     "required": False,  # an upload may stand for it
@@ -96,7 +99,7 @@ async def obtain_upload(
         QuotaExceededError: The tenant may not store anything more.
         NotFoundError: There is no such upload.
         UploadConflictError: It is not complete.
-        UploadBusyError: Another request works on it.
+        UploadBusyError: Another request works on it, for long.
         InvalidRequestError: There are both an upload and a body; or as `receive_upload`.
         RawTooLargeError: As `receive_upload`; as UploadTimeoutError.
     """
@@ -107,24 +110,42 @@ async def obtain_upload(
         return
     if request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers:
         raise InvalidRequestError("query.upload: it stands for the body; send none")
-    async with take_upload(tenant, upload_id, services) as taken:
+    async with take_upload(tenant, upload_id, services, PATIENCE_S) as taken:
         yield Upload(taken.record.name, CompleteUpload(taken, services.blobs))
         await run_in_threadpool(services.uploads.remove, taken)
 
 
 @asynccontextmanager
-async def take_upload(tenant: str, upload_id: str, services: Services) -> AsyncIterator[OpenUpload]:
+async def take_upload(
+    tenant: str, upload_id: str, services: Services, patience_s: float = 0
+) -> AsyncIterator[OpenUpload]:
     """A resumable upload that is ours alone within the `with` block.
+
+    Args:
+        tenant: Whose it is.
+        upload_id: Which.
+        services: The service's parts.
+        patience_s: So long another request that works on it is waited for.
 
     Raises:
         NotFoundError: There is none, or it is another tenant's.
         UploadBusyError: Another request works on it.
     """
-    upload = await run_in_threadpool(services.uploads.open, tenant, upload_id)
+    upload = await _open_upload(tenant, upload_id, services, time.monotonic() + patience_s)
     try:
         yield upload
     finally:
         await run_in_threadpool(upload.close)
+
+
+async def _open_upload(tenant: str, upload_id: str, services: Services, deadline: float) -> OpenUpload:
+    while True:
+        try:
+            return await run_in_threadpool(services.uploads.open, tenant, upload_id)
+        except UploadBusyError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(POLL_S)
 
 
 @asynccontextmanager

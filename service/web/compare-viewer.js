@@ -16,6 +16,9 @@ import { errorWords } from "./words.js";
  * @property {((area: Area | null) => string) | null} after - The same of the denoised one; null while there is none.
  * @property {boolean} wholeAfter - Whether the denoised one exists as a whole, or in crops only.
  * @property {number} [longestCrop] - Longest side of a crop that can be denoised.
+ * @property {boolean} [complete] - Whether the whole picture has every pixel, so that no crop is ever asked for.
+ * @property {string} [name] - What of, for readers of the screen.
+ * @property {[string, string]} [stages] - What the two are called; before and after by default.
  */
 
 const SETTLE_MS = 160;
@@ -25,6 +28,8 @@ const KEPT_CROPS = 4;
 /** Full-size pixels for one pixel of the whole picture, as the service renders it. */
 const WHOLE_REDUCTION = 2;
 const WHOLE_LONGEST = 2048;
+const STAGES = /** @type {[string, string]} */ (["Before", "After"]);
+const KEYS = "Arrow keys move it, plus and minus zoom, 1 shows single pixels, 0 all of it.";
 /** How far the whole picture may be enlarged until a crop is worth a rendering. */
 const SOFTEST = 1.3;
 
@@ -33,9 +38,20 @@ class Layer {
   /** @param {string} name */
   constructor(name) {
     this.plane = el("div", { class: "plane" });
-    this.element = el("div", { class: `layer ${name}` }, this.plane);
+    this.still = el("div", { class: "still" }, this.plane);
+    this.element = el("div", { class: `layer ${name}` }, this.still);
     /** @type {Map<string, HTMLElement>} */
     this.shown = new Map();
+  }
+
+  /**
+   * Shows only what is right of a line: the box moves there, and what is in it moves back by as much. So nothing is
+   * painted again, the compositor only puts what it has together anew.
+   * @param {number} x - CSS pixels.
+   */
+  cut(x) {
+    this.element.style.transform = `translateX(${x}px)`;
+    this.still.style.transform = `translateX(${-x}px)`;
   }
 
   clear() {
@@ -79,21 +95,20 @@ export class CompareViewer extends HTMLElement {
   #awaited = 0;
   #timer = 0;
   #frame = 0;
+  #splitFrame = 0;
   #pointers = new Map();
 
   constructor() {
     super();
     this.slider = el("input", {
       type: "range", min: 0, max: 1000, value: 500, class: "divider-range",
-      "aria-label": "Divider: before on its left, after on its right",
       oninput: () => this.#split(),
     });
     this.handle = el("div", { class: "divider", "aria-hidden": "true" }, el("span", { class: "grip" }));
     this.note = el("p", { class: "viewer-note", role: "status" });
-    this.tags = el("div", { class: "tags", "aria-hidden": "true" }, el("span", {}, "Before"), el("span", {}, "After"));
+    this.tags = el("div", { class: "tags", "aria-hidden": "true" });
     this.stage = el("div", {
       class: "stage", tabindex: 0, role: "group",
-      "aria-label": "The picture. Arrow keys move it, plus and minus zoom, 1 shows single pixels, 0 all of it.",
       onkeydown: (event) => this.#key(event),
       onpointerdown: (event) => this.#press(event),
       onpointermove: (event) => this.#move(event),
@@ -121,8 +136,19 @@ export class CompareViewer extends HTMLElement {
   disconnectedCallback() {
     this.observer.disconnect();
     clearTimeout(this.#timer);
+    cancelAnimationFrame(this.#frame);
+    cancelAnimationFrame(this.#splitFrame);
     this.#showing.abort();
     this.#looking.abort();
+  }
+
+  /** Calls the two stages by their names. */
+  #name({ name = "The picture", stages = STAGES, after }) {
+    const [left, right] = stages.map((stage) => stage.toLowerCase());
+    this.stage.setAttribute("aria-label", `${name}. ${KEYS}`);
+    this.slider.setAttribute("aria-label", `Divider: ${left} on its left, ${right} on its right`);
+    this.tags.replaceChildren(...(after ? stages : stages.slice(0, 1)).map((stage) => el("span", {}, stage)));
+    this.toggleAttribute("single", !after);
   }
 
   /** One pixel of the picture on one of the screen. */
@@ -141,10 +167,11 @@ export class CompareViewer extends HTMLElement {
     this.#showing = new AbortController();
     const same = keepView && this.#source !== null && sameSize(this.#source.picture, source.picture);
     this.#source = source;
+    this.#name(source);
     if (!same) {
       this.#view = new Viewport(source.picture);
       this.#before.clear();
-      this.stage.style.aspectRatio = `${source.picture.width} / ${source.picture.height}`;
+      this.style.setProperty("--ratio", String(source.picture.width / source.picture.height));
       this.#split(500);
     }
     this.#after.clear();
@@ -190,7 +217,7 @@ export class CompareViewer extends HTMLElement {
   /** Asks for the crop in sight where the whole picture is not sharp enough. */
   #refine() {
     const source = this.#source;
-    if (!source) return;
+    if (!source || source.complete) return;
     const { picture, before, after, wholeAfter, longestCrop = Infinity } = source;
     const whole = Math.max(WHOLE_REDUCTION, Math.max(picture.width, picture.height) / WHOLE_LONGEST);
     const sharp = this.#view.scale * window.devicePixelRatio * whole <= SOFTEST;
@@ -240,9 +267,18 @@ export class CompareViewer extends HTMLElement {
   #split(value = undefined) {
     if (value !== undefined) this.slider.value = String(value);
     const share = Number(this.slider.value) / 10;
-    this.#after.element.style.clipPath = `inset(0 0 0 ${share}%)`;
-    this.handle.style.transform = `translateX(${(share / 100) * this.stage.clientWidth}px)`;
-    this.slider.setAttribute("aria-valuetext", `${Math.round(share)} % before, ${Math.round(100 - share)} % after`);
+    const [left, right] = this.#source?.stages ?? STAGES;
+    this.slider.setAttribute("aria-valuetext", `${Math.round(share)} % ${left}, ${Math.round(100 - share)} % ${right}`);
+    cancelAnimationFrame(this.#splitFrame);
+    this.#splitFrame = requestAnimationFrame(() => this.#drawSplit());
+  }
+
+  /** Puts the divider where the slider says, on whole pixels of the screen: else the picture would tremble. */
+  #drawSplit() {
+    const pixels = window.devicePixelRatio;
+    const x = Math.round((Number(this.slider.value) / 1000) * this.stage.clientWidth * pixels) / pixels;
+    this.#after.cut(x);
+    this.handle.style.transform = `translateX(${x}px)`;
   }
 
   #zoomTo(scale, x = undefined, y = undefined) {

@@ -43,10 +43,10 @@ export class Item {
     return this.phase === "job" ? !this.job.finished_at : this.phase !== "failed" && this.phase !== "uploaded";
   }
 
-  /** What it can be previewed by: its upload, later its job. */
+  /** What it can be previewed by: its upload, later its job; nothing of one that was cancelled or failed is kept. */
   get previewPath() {
     if (this.phase === "uploaded") return `/uploads/${this.upload}`;
-    return this.done ? `/jobs/${this.job.id}` : null;
+    return this.job && (this.done || !this.job.finished_at) ? `/jobs/${this.job.id}` : null;
   }
 }
 

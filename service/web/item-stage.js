@@ -73,8 +73,9 @@ export class ItemStage extends HTMLElement {
     const item = this.#item;
     const failed = item.phase === "failed" ? item.problem : item.job?.error ?? item.problem;
     const path = item.previewPath;
-    const wanted = failed ? `error ${failed.code}` : path ?? `${item.phase} ${item.job?.state}`;
-    if (wanted === this.#shown) return;
+    const wanted = failed ? `error ${failed.code}` : path ? `${path} ${item.done}` : `${item.phase} ${item.job?.state}`;
+    const goesOn = item.phase === "starting" && !other && this.#viewer.isConnected;
+    if (wanted === this.#shown || goesOn) return;
     this.#shown = wanted;
     this.#loading.abort();
     this.#loading = new AbortController();
@@ -83,7 +84,7 @@ export class ItemStage extends HTMLElement {
       fill(this.#list);
     } else if (path) this.#showPicture(path, !other);
     else {
-      fill(this.#body, el("div", { class: "placeholder" }, placeholderWords(item)));
+      fill(this.#body, placeholder(item));
       fill(this.#list);
     }
   }
@@ -97,13 +98,19 @@ export class ItemStage extends HTMLElement {
       const facts = await loadFacts(`${path}/preview-info`, signal);
       if (signal.aborted) return;
       this.#facts = facts;
-      fill(this.#body, this.#viewer);
+      if (!this.#viewer.isConnected) fill(this.#body, this.#viewer);
       this.#showFacts(facts);
       if (item.phase === "uploaded") this.#showTrial(false);
-      else this.#viewer.show({ picture: facts.picture, ...previewAddresses(path, address), wholeAfter: true }, { keepView });
+      else this.#showStages(path, item.done, keepView);
     } catch (problem) {
-      if (!signal.aborted) fill(this.#body, errorBox(problem));
+      if (!signal.aborted) fill(this.#body, item.busy ? placeholder(item) : errorBox(problem)); // the job will say it
     }
+  }
+
+  /** The picture that came, and, once it is done, the denoised one. */
+  #showStages(path, done, keepView) {
+    const { before, after } = previewAddresses(path, address);
+    this.#viewer.show({ picture: this.#facts.picture, before, after: done ? after : null, wholeAfter: true }, { keepView });
   }
 
   #showTrial(keepView) {
@@ -170,6 +177,10 @@ function shutter(time) {
 
 function sentence(words) {
   return `${words.charAt(0).toUpperCase()}${words.slice(1)}.`;
+}
+
+function placeholder(item) {
+  return el("div", { class: "placeholder" }, placeholderWords(item));
 }
 
 function placeholderWords(item) {

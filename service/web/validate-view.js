@@ -1,10 +1,10 @@
 // Measures a model as the SIDD benchmark does, and shows the report.
 
-import { begin } from "./api.js";
+import { begin, read } from "./api.js";
 import { el, fill } from "./dom.js";
 import { showEarlier } from "./earlier-jobs.js";
 import { listModels } from "./finetune-view.js";
-import { decibels, duration, moment, signed } from "./format.js";
+import { counted, decibels, duration, moment, signed } from "./format.js";
 import { icon } from "./icons.js";
 import "./job-panel.js";
 import { errorBox } from "./state-words.js";
@@ -23,6 +23,7 @@ export class ValidateView extends HTMLElement {
 
   #showForm() {
     const model = el("select", { name: "model" }, el("option", { value: "" }, "Default"));
+    const dataset = el("select", { name: "dataset" }, el("option", { value: "mini" }, "mini"));
     const said = el("div");
     const button = el("button", { class: "primary" }, icon("validate"), "Measure");
     const earlier = el("section", { class: "panel" });
@@ -32,8 +33,7 @@ export class ValidateView extends HTMLElement {
       el("div", { class: "columns" },
         el("form", { class: "panel form wide", onsubmit: (event) => this.#begin(event, said, button) },
           el("div", { class: "field" }, el("label", {}, el("span", {}, "Model"), model)),
-          el("div", { class: "field" }, el("label", {}, el("span", {}, "Data set"),
-            el("input", { name: "dataset", value: "mini", required: true, pattern: "[\\w][\\w.\\-]{0,63}", autocomplete: "off", spellcheck: "false" })),
+          el("div", { class: "field" }, el("label", {}, el("span", {}, "Data set"), dataset),
             el("p", { class: "help" }, "“mini” comes with the service: 64 synthetic blocks, done in less than a minute. Others, such as SIDD, are folders that the operator has placed below ", el("code", {}, "datasets/"), " in the data folder.")),
           el("div", { class: "field" }, el("label", {}, el("span", {}, "Noise of all images"),
             el("input", { name: "noise", placeholder: "0.001,0.00001", autocomplete: "off", spellcheck: "false" })),
@@ -41,6 +41,7 @@ export class ValidateView extends HTMLElement {
           said, button),
         el("div", { class: "side" }, earlier)));
     listModels(model);
+    listDatasets(dataset);
     showEarlier(earlier, "validate", (job) => `${job.model ?? job.parameters.model ?? "Default"} on ${job.parameters.dataset}`, "None yet.");
   }
 
@@ -58,6 +59,17 @@ export class ValidateView extends HTMLElement {
       fill(said, errorBox(problem));
       button.disabled = false;
     }
+  }
+}
+
+/** Fills a choice with the data sets that the server has; one that cannot be measured on is shown, and cannot be chosen. */
+async function listDatasets(select) {
+  try {
+    const { datasets } = await read("/datasets");
+    fill(select, datasets.map(({ name, images }) => el("option", { value: name, disabled: images === null },
+      `${name} (${images === null ? "no blocks that can be read" : counted(images, "image")})`)));
+  } catch {
+    // the banner tells of a service that is away; the set that ships needs no list
   }
 }
 

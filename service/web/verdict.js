@@ -2,6 +2,7 @@
 
 import { announce } from "./announcer.js";
 import { read } from "./api.js";
+import "./compare-viewer.js";
 import { el, fill } from "./dom.js";
 import { percent, signed } from "./format.js";
 import { icon } from "./icons.js";
@@ -58,15 +59,29 @@ function actions(job, makeDefault) {
   return el("div", { class: "actions" }, button, el("a", { class: "button", href: `#/models/${job.model}` }, "Look at the model"), said);
 }
 
-/** Crops of the captures, each noisy, by the base and by the new model. */
+/** Crops of the captures, each noisy, by the base and by the new model; these two also under a divider. */
 function pictures(job) {
   const found = job.report.pictures ?? [];
   if (!found.length) return null;
-  const row = ({ capture, files }) => el("figure", { class: "crops" },
-    el("div", { class: "crop-row" }, Object.entries(STAGES).map(([stage, word]) => el("div", { class: "crop" },
-      el("img", { src: `/jobs/${job.id}/files/${files[stage]}`, alt: `${capture}: ${word.toLowerCase()}`, loading: "lazy" }), el("span", {}, word)))),
-    el("figcaption", { class: "help" }, capture));
-  return el("section", { class: "panel" }, el("h2", {}, "How it looks"), found.map(row));
+  return el("section", { class: "panel" },
+    el("h2", {}, "How it looks"),
+    el("p", { class: "help" }, "A part of each capture that was held out, developed alike. Move the divider to see what the new model changes."),
+    found.map((crop) => figure(job, crop)));
+}
+
+function figure(job, { capture, crop, files }) {
+  const path = (stage) => `/jobs/${job.id}/files/${files[stage]}`;
+  const viewer = el("compare-viewer");
+  const [, , width, height] = crop;
+  viewer.show({
+    picture: { width, height }, before: () => path("base"), after: () => path("new"),
+    wholeAfter: true, complete: true, name: capture, stages: [STAGES.base, STAGES.new],
+  });
+  const stills = Object.entries(STAGES).map(([stage, word]) => el("div", { class: "crop" },
+    el("img", { src: path(stage), alt: `${capture}: ${word.toLowerCase()}`, width, height, loading: "lazy" }), el("span", {}, word)));
+  return el("figure", { class: "crops" },
+    el("figcaption", { class: "crop-name" }, capture),
+    el("div", { class: "crop-row" }, viewer, el("div", { class: "stills" }, stills)));
 }
 
 function gainTable(report) {

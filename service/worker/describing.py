@@ -16,7 +16,7 @@ from training.raw.dng import read_raw
 if TYPE_CHECKING:
     from service.job_records import Job
     from service.worker.lease import Lease
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
 
 
 def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:

@@ -15,7 +15,7 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
-from service.errors import JobNotFoundError, LeaseLostError
+from service.errors import LeaseLostError
 from service.storage import BlobKey
 from training.errors import ConfigError, ModelError
 from training.finetuning.options import FinetuneOptions
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from service.job_records import Job
     from service.schemas import FinetuneParameters
     from service.worker.lease import Lease
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
     from training.registry import ModelRef
 
 NICENESS = 10
@@ -86,27 +86,6 @@ def _take_over(job: Job, workshop: Workshop) -> Path:
             return run
     run.mkdir(parents=True, exist_ok=True)
     return run
-
-
-def remove_ended_runs(workshop: Workshop) -> None:
-    """Delete the runs that nobody will go on with: of jobs that have ended, and of attempts that others followed.
-
-    Raises:
-        BrokerUnavailableError: It cannot be told which these are.
-    """
-    for folder in workshop.settings.runs_dir.glob("*"):
-        if _is_done_with(folder, workshop):
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_done_with(run: Path, workshop: Workshop) -> bool:
-    job_id = run.name.partition(".")[0]
-    try:
-        job = workshop.jobs.get(job_id)
-    except JobNotFoundError:
-        return True
-    newest = run.with_name(f"{job_id}.{job.attempt}")
-    return job.finished or (run != newest and newest.exists())
 
 
 def retract(job: Job, workshop: Workshop) -> None:

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from typing import TYPE_CHECKING, NamedTuple
 
 from service.models import visible_models
-from training.engines import load_engine
 from training.errors import ModelError
 from training.registry import MANIFEST_NAME
 
@@ -133,6 +132,8 @@ class ModelCache:
         return known.engine
 
     def _load_anew(self, reference: ModelRef) -> Engine:
+        from training.engines import load_engine  # noqa: PLC0415  (torch: seconds, only where something is denoised)
+
         logger.info("loading model %s", reference)
         started = time.monotonic()
         try:

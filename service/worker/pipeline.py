@@ -9,74 +9,24 @@ import errno
 import logging
 import time
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError, StorageUnavailableError
 from service.logs import log_fields
 from service.traces import span
-from service.worker.denoising import denoise_job
-from service.worker.describing import describe_job
-from service.worker.finetuning import finetune_job, remove_ended_runs
 from service.worker.lease import Lease
-from service.worker.validating import validate_job
+from service.worker.runs import remove_ended_runs
 from training.errors import PhotositeError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from service.captures import CaptureStore
     from service.job_records import Job
-    from service.jobs import JobStore
-    from service.monitoring import WorkerMetrics
-    from service.pictures import PictureStore
-    from service.schemas import JobKind
-    from service.settings import Settings
-    from service.storage import BlobStore
-    from service.worker.opened import OpenedRaws
-    from service.worker.turns import DeviceTurns
-    from training.engines.base import Engine
-    from training.registry import ModelRef, Registry
+    from service.worker.workshop import Workshop
 
 DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 """What may pass: a full or failing disk."""
 
 logger = logging.getLogger(__name__)
-
-
-class Models(Protocol):
-    """Where engines come from."""
-
-    def registry(self, tenant: str) -> Registry:
-        """The models that a tenant sees."""
-
-    def get(self, name: str | None, tenant: str) -> tuple[ModelRef, Engine]:
-        """The engine of NAME, NAME@VERSION, or None for the default, among the models that a tenant sees."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Workshop:
-    """What the steps need, made once per worker process."""
-
-    settings: Settings
-    jobs: JobStore
-    captures: CaptureStore
-    blobs: BlobStore
-    models: Models
-    metrics: WorkerMetrics
-    turns: DeviceTurns
-    pictures: PictureStore
-    opened: OpenedRaws
-
-
-WORK_BY_KIND: dict[JobKind, Callable[[Job, Workshop, Lease], Job]] = {
-    "denoise": denoise_job,
-    "describe": describe_job,
-    "finetune": finetune_job,
-    "validate": validate_job,
-}
-"""From a claimed job to its published result; each raises PhotositeError, or LeaseLostError if the job is not ours."""
 
 
 def run_job(job_id: str, workshop: Workshop) -> None:
@@ -109,7 +59,7 @@ def _attempt(job: Job, workshop: Workshop) -> str:
     observe_stage = partial(workshop.metrics.observe_stage, job)
     try:
         with Lease(workshop.jobs, job, workshop.settings, observe_stage=observe_stage) as lease:
-            done = WORK_BY_KIND[job.kind](job, workshop, lease)
+            done = _do(job, workshop, lease)
     except LeaseLostError:
         raise
     except PhotositeError as error:
@@ -121,6 +71,27 @@ def _attempt(job: Job, workshop: Workshop) -> str:
     if done.kind == "denoise" and done.report:
         workshop.metrics.observe_denoised(done.report)
     return done.state
+
+
+def _do(job: Job, workshop: Workshop, lease: Lease) -> Job:
+    """From a claimed job to its published result.
+
+    Each kind is imported when its first job comes: a process that only looks at captures never needs torch.
+
+    Raises:
+        PhotositeError: Whatever is at fault.
+        LeaseLostError: The job is not ours.
+    """
+    match job.kind:
+        case "denoise":
+            from service.worker.denoising import denoise_job as work  # noqa: PLC0415
+        case "describe":
+            from service.worker.describing import describe_job as work  # noqa: PLC0415
+        case "finetune":
+            from service.worker.finetuning import finetune_job as work  # noqa: PLC0415
+        case "validate":
+            from service.worker.validating import validate_job as work  # noqa: PLC0415
+    return work(job, workshop, lease)
 
 
 def _storage_at_fault(error: Exception) -> StorageUnavailableError | None:

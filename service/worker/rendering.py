@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from service.pictures import PictureRequest, Treatment
     from service.worker.opened import OpenedRaw
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
     from training.raw.image import RawImage
 
 MAX_DETAIL = 2048

@@ -1,7 +1,8 @@
 """The tasks that a worker offers: each takes a job's id, or a picture's ticket, and nothing else.
 
 In the flow: queue → **task** → pipeline. Importing this module imports no torch: that happens in each worker process
-after the fork (`make_workshop`), since a parent that has touched an accelerator breaks its children.
+after the fork, since a parent that has touched an accelerator breaks its children, and only where a network is needed
+(`ModelCache`).
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from celery.signals import worker_process_init, worker_process_shutdown
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from service.settings import Settings
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
 
 PATIENCE_S = 120
 """So long a finished picture waits for a Redis that is away; then it is done again once Redis is back."""
@@ -56,11 +58,12 @@ class WorkerProcess:
         self._workshop: Workshop | None = None
 
     def start(self, **_signal: Any) -> None:
-        """Get ready to work: import torch and load the default model, so that the first job need not wait for it."""
+        """Get ready to work: load what the first job would wait for, torch and the default model or the renderer."""
         tether.die_with_parent(signal.SIGKILL)
         start_tracing(self._settings, "photosite-worker")
         workshop = self.workshop
         if not self._denoises:
+            import_module("service.worker.rendering")  # numpy and decoders: after the fork, as torch
             return
         try:
             workshop.models.get(None, LOCAL_TENANT)
@@ -81,7 +84,7 @@ class WorkerProcess:
 
     def work(self, job_id: str) -> None:
         """Do a job of any kind."""
-        from service.worker.pipeline import run_job  # noqa: PLC0415  (imports torch: only after the fork)
+        from service.worker.pipeline import run_job  # noqa: PLC0415  (what it imports belongs after the fork)
 
         run_job(job_id, self.workshop)
 
@@ -94,10 +97,10 @@ class WorkerProcess:
 
 def make_workshop(settings: Settings) -> Workshop:
     """Connect to what jobs need."""
-    from service.worker.model_cache import ModelCache  # noqa: PLC0415  (imports torch: only after the fork)
+    from service.worker.model_cache import ModelCache  # noqa: PLC0415  (what they import belongs after the fork)
     from service.worker.opened import OpenedRaws  # noqa: PLC0415
-    from service.worker.pipeline import Workshop  # noqa: PLC0415
     from service.worker.turns import DeviceTurns  # noqa: PLC0415
+    from service.worker.workshop import Workshop  # noqa: PLC0415
 
     jobs = JobStore(connect_redis(settings), settings, PATIENCE_S)
     metrics = monitoring.WorkerMetrics()

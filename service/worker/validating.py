@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from service.schemas import MINI_DATASET, ValidateParameters
+from service.datasets import dataset_path
 from service.worker.denoising import noise_model
 from training.datasets.validation_sets import open_validation
 from training.submission import Submission
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.job_records import Job
+    from service.schemas import ValidateParameters
     from service.worker.lease import Lease
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
     from training.datasets.sidd_blocks import BlockSet
     from training.engines.base import Engine
     from training.validate import Validation
@@ -37,9 +38,7 @@ def validate_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     parameters = cast("ValidateParameters", job.parameters)
     lease.advance("load", 0)
     reference, engine = workshop.models.get(parameters.model, job.tenant)
-    dataset = parameters.dataset
-    if dataset != MINI_DATASET:
-        dataset = str(workshop.settings.datasets_dir / dataset)
+    dataset = dataset_path(workshop.settings, parameters.dataset)
     options = ValidateOptions(noise=noise_model(parameters.noise))
     sets = open_validation(dataset, cache=workshop.settings.data_dir / "cache" / parameters.dataset)
 

@@ -77,6 +77,9 @@ def scene(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
 def measure(visitor: Visit, raw: Path, seconds: float) -> None:
     """Move the divider over a picture, and print what the two witnesses say."""
     visitor.go()
+    visitor.page.wait_for_load_state("networkidle")
+    transfers = visitor.transfers()
+    print(f"first paint: {sum(transfers)} bytes in {len(transfers)} answers, headers and all")
     visitor.drop(raw)
     visitor.wait_for_result()
     visitor.page.wait_for_load_state("networkidle")

@@ -35,7 +35,14 @@ def test_a_fine_tuning_ends_with_its_verdict_on_the_screen(
     expect(page.locator("loss-curve polyline")).to_be_visible()
     expect(page.locator(".crop img").first).to_be_visible()
     assert page.locator(".crop img").first.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
+    crop = page.locator(".crops").first
+    crop.get_by_label("Divider: base on its left, new on its right").fill("250")
+    for stage in ("before", "after"):
+        shown = crop.locator(f".layer.{stage} img")
+        expect(shown).to_be_attached()
+        assert shown.evaluate("picture => picture.naturalWidth") > 0
     visitor.photograph("finetune-verdict")
+    assert visitor.overflow_px() == 0
     job = service.job(page.url.rpartition("/")[2])
     report = job["report"]
     assert isinstance(report, dict)
@@ -64,7 +71,7 @@ def test_a_validation_ends_with_its_report_on_the_screen(visitor: Visit, service
     page = visitor.page
     visitor.go("#/validate")
     visitor.photograph("validate-form")
-    page.get_by_label("Data set").fill("sidd")
+    page.get_by_label("Data set").select_option("sidd")
     page.get_by_label("Noise of all images").fill("1e-3,1e-5")
     page.get_by_role("button", name="Measure").click()
     expect(page.get_by_role("heading", name="Validation blocks")).to_be_visible(timeout=LONG_MS)

@@ -46,6 +46,15 @@ def test_a_data_set_of_the_operators_is_measured_with_its_submission_files(servi
     assert (rows[0], len(rows)) == ("ID,BLOCK", 5)
 
 
+def test_the_server_says_which_data_sets_it_has(service: RunningService) -> None:
+    folder = service.data_dir / "datasets" / "lab"
+    folder.mkdir(parents=True)
+    make_blocks(folder, images=3, blocks=1)
+    listed = {each["name"]: each for each in service.client.get("/datasets").raise_for_status().json()["datasets"]}
+    assert listed["mini"] == {"name": "mini", "kind": "shipped", "images": 16}
+    assert listed["lab"] == {"name": "lab", "kind": "placed", "images": 3}
+
+
 def test_an_unknown_data_set_or_model_is_refused_at_once(service: RunningService) -> None:
     for body in (
         {"dataset": "nowhere"},

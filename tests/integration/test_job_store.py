@@ -22,7 +22,7 @@ from service.job_records import LOCAL_TENANT, Job, new_job_id
 from service.jobs import DAY_S, JobStore
 from service.queue import JobQueue
 from service.redis_access import connect_redis
-from service.schemas import DenoiseParameters, FileSchema
+from service.schemas import DenoiseParameters, FileSchema, QueuePlaceSchema
 from service.settings import Settings
 from service.storage import LocalBlobStore
 from service.sweeper import remove_loose_blobs, resend_jobs
@@ -244,6 +244,21 @@ def test_a_full_queue_is_refused(settings: Settings, jobs: JobStore) -> None:
     admission.check_job(LOCAL_TENANT, "finetune")
     claim(jobs, make_job(jobs))
     assert (jobs.count_queued("denoise"), jobs.count_running().total()) == (3, 1)
+
+
+def test_a_jobs_place_is_how_many_wait_before_it_and_how_many_run(jobs: JobStore) -> None:
+    first, second, third = (make_job(jobs) for _ in range(3))
+    assert [jobs.place(job) for job in (first, second, third)] == [
+        QueuePlaceSchema(ahead=ahead, running=0) for ahead in range(3)
+    ]
+    running = claim(jobs, first)
+    assert jobs.place(third) == QueuePlaceSchema(ahead=1, running=1)
+    assert jobs.place(running) is None, "it does not wait any more"
+    assert jobs.place(first) is None, "it has begun since this record of it was read"
+    jobs.cancel(second.id)
+    assert jobs.place(third) == QueuePlaceSchema(ahead=0, running=1)
+    succeed(jobs, running)
+    assert jobs.place(third) == QueuePlaceSchema(ahead=0, running=0)
 
 
 def test_a_published_job_is_one_message(jobs: JobStore, queue: JobQueue) -> None:

@@ -14,8 +14,9 @@ from service.job_records import Job
 from service.schemas import FinetuneParameters
 from service.settings import Settings
 from service.worker import finetuning
-from service.worker.finetuning import _publish, _take_over, remove_ended_runs
+from service.worker.finetuning import _publish, _take_over
 from service.worker.pipeline import _storage_at_fault
+from service.worker.runs import remove_ended_runs
 from training.errors import ConfigError
 from training.manifest import read_manifest
 from training.registry import MANIFEST_NAME, default_registry, new_version
@@ -23,7 +24,7 @@ from training.registry import MANIFEST_NAME, default_registry, new_version
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
     from training.registry import ModelRef
 
 ID = "0" * 32

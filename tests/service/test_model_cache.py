@@ -14,6 +14,7 @@ from service.monitoring import WorkerMetrics
 from service.settings import Settings
 from service.worker import model_cache
 from service.worker.model_cache import REFUSED_S, ModelCache
+from training import engines
 from training.errors import ModelError
 from training.golden import NOISE, golden_tile
 from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
@@ -48,13 +49,13 @@ def cache(settings: Settings, models: Path) -> ModelCache:
 def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What was loaded from the disk, or could not be."""
     found: list[str] = []
-    load_engine = model_cache.load_engine
+    load_engine = engines.load_engine
 
     def load(reference: ModelRef, device: str) -> object:
         found.append(str(reference))
         return load_engine(reference, device)
 
-    monkeypatch.setattr(model_cache, "load_engine", load)
+    monkeypatch.setattr(engines, "load_engine", load)
     return found
 
 

@@ -47,6 +47,7 @@ OPERATIONS = {
     "/models": {"get"},
     "/models/{model}": {"get", "delete"},
     "/models/{model}/default": {"put"},
+    "/datasets": {"get"},
     "/webhook-secret": {"get"},
     "/session": {"get", "post", "delete"},
     "/health/live": {"get"},

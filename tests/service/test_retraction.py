@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from service.worker.lease import Lease
-    from service.worker.pipeline import Workshop
+    from service.worker.workshop import Workshop
 
 JOB = Job(
     id="1" * 32,

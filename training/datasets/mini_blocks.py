@@ -33,6 +33,8 @@ SPEEDS = (100, 400, 1600, 6400)
 BLOCK_SIZE = 256
 SEED = 20_261_121
 CAMERA = "synthetic"
+IMAGES = tuple((iso, pattern) for iso in SPEEDS for pattern in CFA_PATTERNS)
+"""ISO speed and Bayer pattern of each."""
 _STEPS = 959
 """The phone's 10-bit numbers between black (64) and white (1023)."""
 
@@ -60,7 +62,7 @@ def make_mini_blocks(size: int = BLOCK_SIZE) -> BlockSet:
     Args:
         size: Height and width of a block, even.
     """
-    images = [(iso, pattern) for iso in SPEEDS for pattern in CFA_PATTERNS]
+    images = IMAGES
     pairs = np.array(
         [
             [_block(size, (SEED, image, block), *images[image]) for block in range(len(PICTURES))]

@@ -88,13 +88,32 @@ def open_blocks(
     Raises:
         ConfigError: Files are missing, half there, or not what they should be; names file, expected and found.
     """
+    present = _present(folder)
+    store = MosaicCache(cache or folder / CACHE_NAME)
+    return tuple(_open(folder, name, store, patterns or {}) for name in present)
+
+
+def count_images(folder: Path) -> int:
+    """How many images `open_blocks` would give, both kinds together; only shapes are looked at.
+
+    Raises:
+        ConfigError: As `open_blocks`.
+    """
+    return sum(array_shape(_file(folder, name), name)[0] for name in _present(folder))
+
+
+def _present(folder: Path) -> list[str]:
+    """The block sets that a folder has, checked.
+
+    Raises:
+        ConfigError: See `open_blocks`.
+    """
     present = [name for name in (VALIDATION_NOISY, BENCHMARK_NOISY) if _file(folder, name).is_file()]
     if not present:
         raise ConfigError(f"dataset: {folder}: expected {VALIDATION_NOISY}.mat or {BENCHMARK_NOISY}.mat, found neither")
     for name in present:
         _check(folder, name)
-    store = MosaicCache(cache or folder / CACHE_NAME)
-    return tuple(_open(folder, name, store, patterns or {}) for name in present)
+    return present
 
 
 def _file(folder: Path, name: str) -> Path:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from training.datasets import mini_blocks, sidd_blocks
 from training.datasets.mini_blocks import make_mini_blocks
 from training.datasets.sidd_blocks import open_blocks
 from training.errors import ConfigError
@@ -40,3 +41,12 @@ def open_validation(
     if patterns:
         raise ConfigError(f"--cfa: the Bayer patterns of the data set {MINI!r} are known")
     return (make_mini_blocks(),)
+
+
+def count_images(dataset: str) -> int:
+    """How many images the block sets of a name or a folder have, without reading them.
+
+    Raises:
+        ConfigError: See `open_blocks`.
+    """
+    return len(mini_blocks.IMAGES) if dataset == MINI else sidd_blocks.count_images(Path(dataset))

@@ -1,6 +1,5 @@
 """`POST /jobs/finetune` and `POST /jobs/validate`: work of minutes and hours."""
 
-from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -14,10 +13,11 @@ from service.api.dependencies import Caller, CallerDependency
 from service.api.errors import declare_problems, invalid_request
 from service.api.results import ACCEPTED, BINARY, DNG_MEDIA_TYPE, OTHER_MEDIA_TYPE, show_accepted
 from service.api.submission import IdempotencyHeader, accept, check_webhook, keep_capture
+from service.datasets import dataset_names
 from service.errors import InvalidRequestError
 from service.job_records import QUEUE_BY_KIND, Job, new_job_id
 from service.models import check_new_model_name
-from service.schemas import MINI_DATASET, FileSchema, FinetuneRequest, ValidateRequest
+from service.schemas import FileSchema, FinetuneRequest, ValidateRequest
 
 _SCHEMA = FinetuneRequest.model_json_schema()
 _FILES = {"type": "array", "items": BINARY["schema"], "maxItems": MAX_FILES}
@@ -124,11 +124,6 @@ def _captures(body: FinetuneRequest, caller: Caller) -> tuple[FileSchema, ...]:
     return tuple(capture.file for capture in found)
 
 
-def _placed_datasets(folder: Path) -> list[str]:
-    """Folders that the operator has placed; whether a data set is in them finds out who reads it."""
-    return sorted(path.name for path in folder.glob("*") if path.is_dir())
-
-
 @router.post(
     "/validate", status_code=202, responses={**ACCEPTED, **declare_problems(401, 408, 409, 413, 415, 422, 429, 503)}
 )
@@ -136,7 +131,7 @@ def validate(body: ValidateRequest, caller: CallerDependency, idempotency_key: I
     """Measure a model as the SIDD benchmark does, on a data set that the server has."""
     caller.services.admission.check_job(caller.tenant, QUEUE_BY_KIND["validate"])
     check_model(body.model, "body.model", caller.tenant, caller.services)
-    known = [MINI_DATASET, *_placed_datasets(caller.services.settings.datasets_dir)]
+    known = dataset_names(caller.services.settings)
     if body.dataset not in known:
         raise InvalidRequestError(f"body.dataset: there is no {body.dataset!r}; there are {', '.join(known)}")
     job = Job(

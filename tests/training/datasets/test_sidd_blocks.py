@@ -9,7 +9,7 @@ import pytest
 from scipy.io import savemat
 from sidd_factory import make_blocks
 
-from training.datasets.sidd_blocks import open_blocks
+from training.datasets.sidd_blocks import count_images, open_blocks
 from training.datasets.sidd_scenes import BENCHMARK_SCENES
 from training.errors import ConfigError
 
@@ -27,6 +27,14 @@ def test_validation_and_benchmark_blocks_are_read_by_image(tmp_path: Path) -> No
         np.testing.assert_array_equal(validation.clean_blocks(image), clean[image])
         np.testing.assert_array_equal(benchmark.noisy_blocks(image), noisy[image])
         assert benchmark.clean_blocks(image) is None
+
+
+def test_images_are_counted_without_reading_them(tmp_path: Path) -> None:
+    make_blocks(tmp_path, benchmark=True)
+    assert count_images(tmp_path) == sum(blocks.shape[0] for blocks in open_blocks(tmp_path, cache=tmp_path / "c")) == 4
+    (tmp_path / "ValidationGtBlocksRaw.mat").unlink()
+    with pytest.raises(ConfigError, match="ValidationGtBlocksRaw"):
+        count_images(tmp_path)
 
 
 def test_an_image_is_stored_in_one_piece(tmp_path: Path) -> None:
