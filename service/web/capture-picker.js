@@ -74,7 +74,11 @@ export class CapturePicker extends HTMLElement {
   #put(capture) {
     const text = JSON.stringify(capture);
     const known = this.#cards.get(capture.id);
-    if (known?.text === text) return;
+    if (capture.state === "unusable" && this.chosen.has(capture.id)) this.#choose(capture.id, false);
+    if (known?.text === text) {
+      known.card.querySelector("input").checked = this.chosen.has(capture.id); // the same file again is chosen, too
+      return;
+    }
     const card = this.#card(capture);
     if (known) known.card.replaceWith(card);
     else this.#grid.append(card);
@@ -94,7 +98,8 @@ export class CapturePicker extends HTMLElement {
       el("label", {}, el("span", { class: "frame" }, picture, box),
         el("span", { class: "capture-name", title: capture.name }, capture.name),
         el("span", { class: "help" }, [capture.camera, capture.iso ? `ISO ${capture.iso}` : null].filter(Boolean).join(" · ") || "Camera not known"),
-        usable && el("span", { class: "help" }, `Noise: shot ${scientific(capture.noise.shot[0])}, read ${scientific(capture.noise.read[0])}`),
+        usable && el("span", { class: "help" }, `Shot noise ${scientific(capture.noise.shot[0])}`),
+        usable && el("span", { class: "help" }, `Read noise ${scientific(capture.noise.read[0])}`),
         capture.error && el("span", { class: "bad" }, errorWords(capture.error.code), el("span", { class: "help" }, capture.error.message))),
       el("button", { type: "button", class: "quiet square", "aria-label": `Delete ${capture.name}`, title: "Delete", onclick: () => this.#delete(capture) }, icon("trash")));
   }

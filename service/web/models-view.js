@@ -87,10 +87,12 @@ function head(title, lead = null) {
 function gains(found) {
   const points = Object.entries(found).map(([shot, gain]) => [Number(shot), gain]).sort(([one], [other]) => one - other);
   if (!points.length) return null;
-  return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gain by strength of noise" }, el("table", { class: "numbers compact" },
-    el("caption", { class: "help" }, "Gain over the noisy picture, by shot noise (more: higher ISO)"),
+  const table = el("table", { class: "numbers compact" },
     el("thead", {}, el("tr", {}, el("th", { scope: "row" }, "Shot noise"), points.map(([shot]) => el("th", { scope: "col" }, shot.toString())))),
-    el("tbody", {}, el("tr", {}, el("th", { scope: "row" }, "Gain, dB"), points.map(([, gain]) => el("td", {}, signed(gain, 1)))))));
+    el("tbody", {}, el("tr", {}, el("th", { scope: "row" }, "Gain, dB"), points.map(([, gain]) => el("td", {}, signed(gain, 1))))));
+  return el("div", { class: "gains" },
+    el("p", { class: "help" }, "Gain over the noisy picture, by shot noise (more: higher ISO)"),
+    el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Gain by strength of noise" }, table));
 }
 
 function detail(model) {

@@ -34,7 +34,7 @@ export class ValidateView extends HTMLElement {
         el("form", { class: "panel form wide", onsubmit: (event) => this.#begin(event, said, button) },
           el("div", { class: "field" }, el("label", {}, el("span", {}, "Model"), model)),
           el("div", { class: "field" }, el("label", {}, el("span", {}, "Data set"), dataset),
-            el("p", { class: "help" }, "“mini” comes with the service: 64 synthetic blocks, done in less than a minute. Others, such as SIDD, are folders that the operator has placed below ", el("code", {}, "datasets/"), " in the data folder.")),
+            el("p", { class: "help" }, "“mini” comes with the service: 16 synthetic images of 4 blocks, done in less than a minute. Others, such as SIDD, are folders that the operator has placed below ", el("code", {}, "datasets/"), " in the data folder.")),
           el("div", { class: "field" }, el("label", {}, el("span", {}, "Noise of all images"),
             el("input", { name: "noise", placeholder: "0.001,0.00001", autocomplete: "off", spellcheck: "false" })),
             el("p", { class: "help" }, "Shot and read noise, with a comma: variance = shot × signal + read. Left empty, it is measured in each image.")),
@@ -124,7 +124,7 @@ function table(found) {
   const everything = { camera: "All", iso: null, blocks: found.images * found.blocks_per_image, ...found.mean };
   const rows = [...found.groups, everything].map((row) => el("tr", { class: row.iso === null ? "sum" : null },
     el("th", { scope: "row" }, row.camera),
-    [row.iso === null ? "all" : row.iso || "unknown", row.blocks, decibels(row.noisy_psnr), decibels(row.psnr), decibels(row.gain), row.noisy_ssim.toFixed(4), row.ssim.toFixed(4)]
+    [row.iso === null ? "all" : row.iso || "unknown", row.blocks, decibels(row.noisy_psnr), decibels(row.psnr), row.gain === null ? "∞" : signed(row.gain), row.noisy_ssim.toFixed(4), row.ssim.toFixed(4)]
       .map((value) => el("td", {}, value))));
   return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Figures per camera and ISO" }, el("table", { class: "numbers" },
     el("thead", {}, el("tr", {}, COLUMNS.map((name) => el("th", { scope: "col" }, name)))), el("tbody", {}, rows)));

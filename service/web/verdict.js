@@ -12,6 +12,7 @@ import { OBJECTIVES } from "./words.js";
 const JUDGES = {
   "second frame": "The scene's other frame",
   recorrupted: "Noisier copies of the held-out parts",
+  "twice the noise": "The same, at twice their noise",
   stein: "Stein's estimate",
   neighbours: "Neighbouring pixels (favours blur; not asked)",
 };

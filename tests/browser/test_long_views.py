@@ -25,6 +25,7 @@ def test_a_fine_tuning_ends_with_its_verdict_on_the_screen(
     visitor.drop(*capture_files)
     expect(page.locator(".capture.usable")).to_have_count(3, timeout=LONG_MS)
     expect(page.get_by_text("3 captures chosen.")).to_be_visible()
+    expect(page.locator(".capture input:checked")).to_have_count(3)
     visitor.photograph("finetune-form")
     page.get_by_label("Name of the new model").fill(f"mine-{visitor.size}")
     page.get_by_label("Unit of the budget").select_option("steps")

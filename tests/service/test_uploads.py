@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
+from types import SimpleNamespace
+from typing import Any
+
 import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service.api.uploads import FORM_OVERHEAD_BYTES, FileForm, safe_name
-from service.errors import InvalidRequestError
+from service.api.uploads import FORM_OVERHEAD_BYTES, FileForm, safe_name, take_upload
+from service.errors import InvalidRequestError, UploadBusyError
 
 
 def encode(*files: tuple[str, tuple[str, bytes]], **fields: str) -> tuple[bytes, bytes]:
@@ -96,3 +101,40 @@ def test_a_form_cannot_hide_a_flood_in_its_headers() -> None:
 )
 def test_names_are_made_safe(given: bytes | None, safe: str) -> None:
     assert safe_name(given) == safe
+
+
+class Busy:
+    """Uploads of which somebody else has taken the one that is wanted, so many times that it is asked for."""
+
+    def __init__(self, times: int) -> None:
+        self.times = times
+
+    def open(self, _tenant: str, upload_id: str) -> io.BytesIO:
+        """Something that can be closed."""
+        if self.times:
+            self.times -= 1
+            raise UploadBusyError(f"another request works on the upload {upload_id}")
+        return io.BytesIO()
+
+
+def take(uploads: Busy, patience_s: float) -> bool:
+    """Take an upload; tells whether it was open, and closed afterwards."""
+
+    async def use() -> bool:
+        services: Any = SimpleNamespace(uploads=uploads)
+        async with take_upload("studio", "0" * 32, services, patience_s) as taken:
+            was_open = not taken.closed  # type: ignore[attr-defined]
+        return was_open and taken.closed  # type: ignore[attr-defined]
+
+    return asyncio.run(use())
+
+
+def test_an_upload_that_somebody_looks_at_is_waited_for() -> None:
+    assert take(Busy(times=2), patience_s=30)
+
+
+def test_without_patience_a_busy_upload_is_refused_at_once() -> None:
+    busy = Busy(times=2)
+    with pytest.raises(UploadBusyError):
+        take(busy, patience_s=0)
+    assert busy.times == 1
