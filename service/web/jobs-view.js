@@ -14,7 +14,7 @@ const BUSY_MS = 1500;
 const IDLE_MS = 6000;
 /** What people hand in; looking at captures is the service's own affair. */
 const SHOWN_KINDS = ["denoise", "finetune", "validate"];
-const COLUMNS = ["Job", "State", "Handed in", "Took", "Model", ""];
+const COLUMNS = ["Job", "State", "Handed in", "Time", "Model", ""];
 
 /** `<jobs-view>`: its filters are in the address, as KIND/STATE. */
 export class JobsView extends HTMLElement {
@@ -153,7 +153,7 @@ function jobRow(job, cancel) {
     el("th", { scope: "row" }, el("a", { href: `#/${job.kind}/${job.id}` }, nameOf(job)), el("span", { class: "help" }, describe(job))),
     cell("State", badge(job.state), state(job)),
     cell("Handed in", el("time", { datetime: job.created_at }, moment(job.created_at))),
-    cell("Took", took(job)),
+    cell("Time", took(job)),
     cell("Model", job.model ?? job.parameters.model ?? "Default"),
     el("td", { class: "row-actions" },
       job.state === "succeeded" && job.kind === "denoise" && el("a", {

@@ -3,7 +3,7 @@
 import { announce } from "./announcer.js";
 import { read, request } from "./api.js";
 import { el, fill } from "./dom.js";
-import { signed } from "./format.js";
+import { scientific, signed } from "./format.js";
 import { icon } from "./icons.js";
 import { errorBox } from "./state-words.js";
 import { OBJECTIVES } from "./words.js";
@@ -96,7 +96,7 @@ function gains(found) {
 }
 
 function detail(model) {
-  const range = Object.entries(model.noise_range).map(([name, [low, high]]) => `${name.replace("_", " ")} ${low} to ${high}`).join(", ");
+  const range = Object.entries(model.noise_range).map(([name, [low, high]]) => `${name.replace("_", " ")} ${scientific(low)} to ${scientific(high)}`).join(", ");
   const rows = [
     ["Description", model.description],
     ["Training method", OBJECTIVES[model.objective] ?? model.objective],

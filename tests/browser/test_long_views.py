@@ -71,6 +71,7 @@ def test_a_cancelled_fine_tuning_says_so(visitor: Visit, service: RunningService
 def test_a_validation_ends_with_its_report_on_the_screen(visitor: Visit, service: RunningService) -> None:
     page = visitor.page
     visitor.go("#/validate")
+    expect(page.get_by_label("Data set").locator("option", has_text="sidd (4 images)")).to_be_attached()
     visitor.photograph("validate-form")
     page.get_by_label("Data set").select_option("sidd")
     page.get_by_label("Noise of all images").fill("1e-3,1e-5")

@@ -140,9 +140,11 @@ def test_a_full_service_is_asked_again_after_the_time_that_it_says(visitor: Visi
     visitor.forgive(503)
 
 
-def test_a_key_is_asked_for_once(browser: Browser, guarded: tuple[RunningService, str], size: str) -> None:
+def test_a_key_is_asked_for_once(
+    browser: Browser, guarded: tuple[RunningService, str], size: str, pictures: Path | None
+) -> None:
     service, key = guarded
-    with visit(browser, service.address, size, "light") as visitor:
+    with visit(browser, service.address, size, "light", pictures) as visitor:
         page = visitor.page
         visitor.go("#/models")
         question = page.get_by_role("dialog", name="API key")
@@ -151,6 +153,7 @@ def test_a_key_is_asked_for_once(browser: Browser, guarded: tuple[RunningService
         page.get_by_label("Your key").fill("ps_none_of_theirs")
         page.get_by_role("button", name="Open").click()
         expect(question.get_by_role("alert")).to_contain_text("does not know this key")
+        visitor.photograph("key")
         page.get_by_label("Your key").fill(key)
         page.get_by_role("button", name="Open").click()
         expect(page.get_by_role("link", name="photosite@1").first).to_be_visible()
