@@ -139,6 +139,7 @@ def test_a_model_is_looked_at_made_default_and_deleted(
     job = service.client.post("/jobs/finetune", json=body).raise_for_status().json()
     assert service.wait_for_state(job["id"], "succeeded", "failed", timeout_s=LONG_MS / 1000)["state"] == "succeeded"
     visitor.go("#/models")
+    expect(page.get_by_role("link", name=f"{name}@1")).to_be_visible()
     visitor.photograph("models")
     page.get_by_role("link", name=f"{name}@1").click()
     expect(page.get_by_label("Manifest")).to_contain_text('"input_normalisation"')
