@@ -180,6 +180,7 @@ def test_the_page_is_served_under_a_strict_policy(app: FastAPI) -> None:
     page = ask(app, "GET", "/")
     assert page.headers["content-type"].startswith("text/html")
     assert "default-src 'self'" in page.headers["content-security-policy"]
+    assert "blob:" not in page.headers["content-security-policy"]
     assert "unsafe" not in page.headers["content-security-policy"]
     for address in ("/web/app.js", "/web/style.css", "/web/icon.svg"):
         assert f'"{address}"' in page.text
