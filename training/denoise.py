@@ -9,7 +9,9 @@ import hashlib
 import json
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -18,24 +20,26 @@ from training import __version__
 from training.brightness import keep_brightness
 from training.errors import AlreadyDenoisedError, ConfigError
 from training.noise_choice import NoiseChoice, choose_noise
+from training.output import OutputOptions, write_output
 from training.raw.bayer import channel_grid, pack, restore, tile_cell, unify, unpack
+from training.raw.conversion import as_dng
 from training.raw.defects import fill_bad_pixels
 from training.raw.dng import read_raw
+from training.raw.image import RawImage
 from training.raw.levels import denormalise, normalise, quantise
-from training.raw.rewrite import DngChanges, write_dng
+from training.raw.rewrite import DngChanges
 from training.raw.xmp import Mark
 from training.residuals import likeness_of_neighbours
 from training.tiling import pad_to_stride, plan_tiles, stitch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.engines.base import Engine
     from training.noise import NoiseModel
-    from training.raw.image import RawImage, RawMetadata
+    from training.raw.image import RawMetadata
 
     Progress = Callable[[str, float], None]
 
@@ -100,15 +104,24 @@ class DenoiseReport:
 
 
 def denoise_file(
-    source: Path, target: Path, *, engine: Engine, options: DenoiseOptions, progress: Progress | None = None
+    source: Path,
+    target: Path,
+    *,
+    engine: Engine,
+    options: DenoiseOptions,
+    output: OutputOptions | None = None,
+    name: str = "",
+    progress: Progress | None = None,
 ) -> DenoiseReport:
     """Denoise a raw file.
 
     Args:
-        source: A DNG.
+        source: A raw of any maker.
         target: Where the denoised DNG goes; written whole or not at all; may be `source`.
         engine: The model.
         options: What the request chose.
+        output: What the result looks like; as the input if None.
+        name: What the raw was called, if not as `source` is: a DNG made of another maker's raw remembers it.
         progress: Called with a stage's name and its share done, 0 … 1, between tiles too; what it raises ends the work.
 
     Returns:
@@ -118,20 +131,23 @@ def denoise_file(
         RawError: The file is at fault.
     """
     clock = _Clock(progress)
-    with clock.stage("decode"):
-        raw = read_raw(source)
-        warnings = check_denoisable(raw.metadata, force=options.force)
-    with clock.stage("normalise"):
-        packed = pack_signal(raw)
-    with clock.stage("noise"):
-        choice = choose_noise(packed, raw.metadata, options.noise)
-    with clock.stage("network"):
-        denoised = denoise_packed(packed, engine, choice.model, options.strength, progress)
-    with clock.stage("denormalise"):
-        shift = precision_shift(raw, choice.model, options)
-        mosaic = unpack_mosaic(raw, packed, denoised, choice.model, shift)
-    with clock.stage("write"):
-        write_dng(source, target, mosaic, _changes(source, engine, options, choice, shift))
+    with TemporaryDirectory(prefix=".photosite-", dir=target.resolve().parent) as folder:
+        with clock.stage("decode"):
+            dng = as_dng(source, Path(folder), name)
+            raw = read_raw(dng.path)
+            warnings = dng.warnings + check_denoisable(raw.metadata, force=options.force) + check_digest(raw)
+        with clock.stage("normalise"):
+            packed = pack_signal(raw)
+        with clock.stage("noise"):
+            choice = choose_noise(packed, raw.metadata, options.noise)
+        with clock.stage("network"):
+            denoised = denoise_packed(packed, engine, choice.model, options.strength, progress)
+        with clock.stage("denormalise"):
+            shift = precision_shift(raw, choice.model, options)
+            result = _result(raw, unpack_mosaic(raw, packed, denoised, choice.model, shift), shift)
+        with clock.stage("write"):
+            changes = _changes(source, engine, options, choice, shift)
+            write_output(dng.path, target, result, changes, output or OutputOptions())
     return DenoiseReport(
         model=engine.manifest.reference,
         strength=options.strength,
@@ -145,6 +161,19 @@ def denoise_file(
         residual_correlation=likeness_of_neighbours(packed, denoised, choice.model),
         seconds=clock.seconds,
     )
+
+
+def _result(raw: RawImage, mosaic: NDArray[np.uint16], shift: int) -> RawImage:
+    """The denoised mosaic, and levels in its numbers."""
+    metadata = replace(raw.metadata, levels=raw.metadata.levels.scaled(shift))
+    return RawImage(mosaic=mosaic, metadata=metadata, bad_pixels=raw.bad_pixels)
+
+
+def check_digest(raw: RawImage) -> tuple[str, ...]:
+    """A warning where the file's own digest says that its mosaic is not what the camera or program wrote."""
+    if raw.digest_matches is not False:
+        return ()
+    return ("the mosaic does not match the file's own digest: it was changed or damaged after it was written",)
 
 
 def check_denoisable(metadata: RawMetadata, *, force: bool = False) -> tuple[str, ...]:

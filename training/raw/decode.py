@@ -1,6 +1,6 @@
 """Has a mosaic decoded by a program of its own, and survives whatever a hostile file does to it.
 
-In the flow: read_raw → **Decoder.decode** → sandbox.py (another process) → codecs.py.
+In the flow: read_raw → **Decoder.decode**, or **decode_foreign** → sandbox.py (another process) → codecs.py, libraw.py.
 
 The program is kept warm and serves one request at a time. Celery's prefork children are daemonic and may have no
 multiprocessing children, hence subprocess; a process that was forked starts a program of its own, because two must not
@@ -30,7 +30,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple, Self
 import numpy as np
 
 import training
-from training.errors import PhotositeError, UnreadableRawError
+from training.errors import PhotositeError, RawError, RawTooLargeError, UnreadableRawError, UnsupportedRawError
+from training.raw.layout import MAX_PIXELS
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -42,6 +43,12 @@ if TYPE_CHECKING:
 _START_TIMEOUT_S = 60.0
 _DEATH_TIMEOUT_S = 5.0
 _MAX_LINE_BYTES = 65_536
+_MAX_PREVIEW_BYTES = 64 << 20
+_MOST_PIXELS_PER_BYTE = 8
+"""A mosaic that is coded more tightly than a bit a photosite does not exist."""
+_ERRORS: dict[str | None, type[RawError]] = {
+    error.code: error for error in (UnreadableRawError, UnsupportedRawError, RawTooLargeError)
+}
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR", "LANG", "LC_ALL")
 """What the program may know of our environment: no address of ours, no key."""
 
@@ -62,6 +69,8 @@ class DecodeLimits:
     """Time on the clock: more than CPU time, because the machine may be busy."""
     wall_s_per_megapixel: float = 1.0
     """More of it for each million photosites."""
+    foreign_cpu_s_per_megapixel: float = 1.0
+    """CPU time for each million photosites of another maker's raw: some codings take LibRaw half of it."""
 
 
 class Decoder:
@@ -109,11 +118,39 @@ class Decoder:
             UnreadableRawError: The pixels are corrupt or cut off, or decoding them exceeds the limits.
             PhotositeError: The program cannot be started.
         """
-        request = self._request(path, layout)
+        answer = self._ask(self._request(path, layout), self._timeout_s(layout.height * layout.width))
+        if answer.mosaic.shape != (layout.height, layout.width):
+            raise UnreadableRawError(f"the mosaic decodes to {answer.mosaic.shape}, not to what the file says")
+        return answer.mosaic
+
+    def decode_foreign(self, path: Path) -> Decoded:
+        """Decode another maker's raw by LibRaw.
+
+        Args:
+            path: A file; anything may be in it.
+
+        Raises:
+            RawError: Of the kind that `training.raw.libraw.decode_foreign` says; or the limits are exceeded.
+            PhotositeError: The program cannot be started.
+        """
+        request = {
+            "path": str(path.absolute()),
+            "memory_bytes": self.limits.memory_bytes,
+            "memory_bytes_per_pixel": self.limits.memory_bytes_per_pixel,
+            "cpu_s": self.limits.cpu_s,
+            "cpu_s_per_megapixel": self.limits.foreign_cpu_s_per_megapixel,
+        }
+        try:
+            most = min(MAX_PIXELS, _MOST_PIXELS_PER_BYTE * path.stat().st_size)
+        except OSError as error:
+            raise UnreadableRawError(f"the file cannot be opened: {error.strerror}", detail=str(error)) from error
+        return self._ask(request, self._timeout_s(most))
+
+    def _ask(self, request: dict[str, Any], timeout_s: float) -> Decoded:
         with self._lock:
             program = self._running_program()
             try:
-                answer = program.ask(request, (layout.height, layout.width), self._timeout_s(layout))
+                answer = program.ask(request, timeout_s)
             except BaseException as error:
                 self._stop()  # what is left of this answer must not be taken for the next one's
                 if isinstance(error, _ProgramLostError):
@@ -121,7 +158,7 @@ class Decoder:
                     raise UnreadableRawError(reason, detail=error.detail) from error
                 raise
         if isinstance(answer, _Refusal):
-            raise UnreadableRawError(answer.reason, detail=answer.detail)
+            raise answer.error(answer.reason, detail=answer.detail)
         return answer
 
     def _request(self, path: Path, layout: MosaicLayout) -> dict[str, Any]:
@@ -138,8 +175,8 @@ class Decoder:
             "cpu_s": self.limits.cpu_s + self.limits.cpu_s_per_megapixel * pixels / 1e6,
         }
 
-    def _timeout_s(self, layout: MosaicLayout) -> float:
-        return self.limits.wall_s + self.limits.wall_s_per_megapixel * layout.height * layout.width / 1e6
+    def _timeout_s(self, pixels: int) -> float:
+        return self.limits.wall_s + self.limits.wall_s_per_megapixel * pixels / 1e6
 
     def _running_program(self) -> _Program:
         if self._program is None or not self._program.is_running:
@@ -182,11 +219,23 @@ class _ProgramLostError(Exception):
         self.detail = detail
 
 
+class Decoded(NamedTuple):
+    """The program's answer to a file that it could decode."""
+
+    mosaic: NDArray[np.uint16]
+    """(H, W) uint16: the full frame."""
+    facts: dict[str, Any]
+    """Of another maker's raw: what LibRaw says about it; empty for a DNG, whose tags we read ourselves."""
+    preview: bytes
+    """Of another maker's raw: the camera's JPEG, empty for none."""
+
+
 class _Refusal(NamedTuple):
     """The program's answer to a file that cannot be decoded."""
 
     reason: str
     detail: str
+    error: type[RawError]
 
 
 class _Program:
@@ -195,7 +244,7 @@ class _Program:
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment["PYTHONPATH"] = str(Path(training.__file__).parents[1])
-        environment["OPENBLAS_NUM_THREADS"] = "1"  # each thread would take address space
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread would take address space
         command = [sys.executable, "-P", "-m", "training.raw.sandbox"]
         pipe = subprocess.PIPE
         try:
@@ -235,18 +284,20 @@ class _Program:
         """Wait for its first words."""
         self._read_line(time.monotonic() + _START_TIMEOUT_S)
 
-    def ask(self, request: dict[str, Any], shape: tuple[int, int], timeout_s: float) -> NDArray[np.uint16] | _Refusal:
-        """Send a request and read the whole answer: a mosaic of that shape, or why there is none."""
+    def ask(self, request: dict[str, Any], timeout_s: float) -> Decoded | _Refusal:
+        """Send a request and read the whole answer: a mosaic, or why there is none."""
         deadline = time.monotonic() + timeout_s
         self._write(json.dumps(request).encode() + b"\n", deadline)
         answer = json.loads(self._read_line(deadline))
         if "error" in answer:
-            return _Refusal(answer["error"], answer["detail"])
-        if (answer["height"], answer["width"]) != shape:
+            return _Refusal(answer["error"], answer["detail"], _ERRORS.get(answer.get("code"), UnreadableRawError))
+        height, width, preview_bytes = answer["height"], answer["width"], answer["preview_bytes"]
+        if height * width > MAX_PIXELS or preview_bytes > _MAX_PREVIEW_BYTES:
             raise _ProgramLostError("the decoder answered with another size", detail=str(answer))
-        mosaic = np.empty(shape, dtype="<u2")
+        mosaic, preview = np.empty((height, width), dtype="<u2"), bytearray(preview_bytes)
         self._read_into(mosaic.data.cast("B"), deadline)
-        return mosaic.astype(np.uint16, copy=False)
+        self._read_into(memoryview(preview), deadline)
+        return Decoded(mosaic.astype(np.uint16, copy=False), answer.get("facts", {}), bytes(preview))
 
     def stop(self) -> None:
         """End it, whatever it does."""

@@ -22,6 +22,7 @@ _CODES = {
     types.LONG: "I",
     types.RATIONAL: "I",
     types.UNDEFINED: "B",
+    types.SSHORT: "h",
     types.SLONG: "i",
     types.SRATIONAL: "i",
     types.FLOAT: "f",

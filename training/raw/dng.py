@@ -24,8 +24,11 @@ from training.raw import tags
 from training.raw.bayer import channel_grid
 from training.raw.colour import read_colour
 from training.raw.decode import default_decoder
+from training.raw.digest import new_raw_image_digest
 from training.raw.exposure import read_exposure, read_iso
+from training.raw.foreign import read_foreign
 from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
+from training.raw.kinds import foreign_kind
 from training.raw.layout import MIN_SIDE, camera_name, find_mosaic
 from training.raw.levels import Levels
 from training.raw.opcodes import Opcode, depend_on_numbers, find_bad_pixels, parse_opcodes
@@ -45,11 +48,14 @@ MAX_XMP_BYTES = 1 << 20
 """A larger packet counts as unmarked: reading a hostile one of this size already takes a second."""
 MIN_CROP = 8
 """Photosites that a default crop has at least, each way; a smaller one is not meant to be seen."""
+_DIGEST_BYTES = 16
+_BYTE_TABLE = 256
+"""Entries of a LinearizationTable up to which the digest is over numbers of one byte."""
 _SPACES = re.compile(rb"\s+")
 
 
 def read_metadata(path: Path) -> RawMetadata:
-    """Read what a DNG says about its mosaic, without decoding a pixel.
+    """Read what a raw says about its mosaic; of a DNG without decoding a pixel.
 
     Args:
         path: A file; anything may be in it.
@@ -62,13 +68,16 @@ def read_metadata(path: Path) -> RawMetadata:
         UnsupportedRawError: A raw file of a kind that we do not take.
         RawTooLargeError: More pixels than the limits allow.
     """
+    kind = foreign_kind(path)
+    if kind is not None:
+        return read_foreign(path, kind).raw.metadata
     with open_tiff(path) as tiff:
         layout = find_mosaic(tiff)
         return _metadata(tiff, layout, _opcodes(tiff, layout))
 
 
 def read_raw(path: Path, decoder: Decoder | None = None) -> RawImage:
-    """Read a DNG: its mosaic and its metadata.
+    """Read a raw: its mosaic and its metadata; a DNG's by its own tags, another maker's as LibRaw knows them.
 
     Args:
         path: A file; anything may be in it.
@@ -82,16 +91,26 @@ def read_raw(path: Path, decoder: Decoder | None = None) -> RawImage:
         UnsupportedRawError: A raw file of a kind that we do not take.
         RawTooLargeError: More pixels than the limits allow.
     """
+    kind = foreign_kind(path)
+    if kind is not None:
+        return read_foreign(path, kind, decoder).raw
     with open_tiff(path) as tiff:
         layout = find_mosaic(tiff)
         opcodes = _opcodes(tiff, layout)
         metadata = _metadata(tiff, layout, opcodes)
         table = _linearization_table(tiff, layout)
+        digest = _digest(tiff)
         stored = (decoder or default_decoder()).decode(path, layout)
     if int(stored.max()) >= 1 << layout.bits_per_sample:
         raise UnreadableRawError(f"the mosaic holds {stored.max()}, which has more than {layout.bits_per_sample} bits")
     bad_pixels = find_bad_pixels(opcodes, stored) if opcodes else None
-    return RawImage(mosaic=_linearise(stored, table), metadata=metadata, bad_pixels=bad_pixels)
+    bits = 8 if table is not None and len(table) <= _BYTE_TABLE else layout.bits_per_sample
+    return RawImage(
+        mosaic=_linearise(stored, table),
+        metadata=metadata,
+        bad_pixels=bad_pixels,
+        digest_matches=None if digest is None else digest == new_raw_image_digest(stored, bits),
+    )
 
 
 def _metadata(tiff: TiffFile, layout: MosaicLayout, opcodes: tuple[Opcode, ...]) -> RawMetadata:
@@ -182,6 +201,13 @@ def _linearise(stored: NDArray[np.uint16], table: NDArray[np.uint16] | None) -> 
     if table is None:
         return stored
     return table[np.minimum(stored, len(table) - 1)]
+
+
+def _digest(tiff: TiffFile) -> bytes | None:
+    """NewRawImageDigest; None where there is none, or an empty one."""
+    entry = tiff.chain[0].entries.get(tags.NEW_RAW_IMAGE_DIGEST)
+    digest = tiff.value_bytes(entry) if entry is not None and entry.size == _DIGEST_BYTES else b""
+    return digest if any(digest) else None
 
 
 def _opcodes(tiff: TiffFile, layout: MosaicLayout) -> tuple[Opcode, ...]:

@@ -19,7 +19,8 @@ from training.raw import tags
 if TYPE_CHECKING:
     from training.raw.tiff import Directory, TiffFile
 
-_CLOCK = "%Y:%m:%d %H:%M:%S"
+CLOCK = "%Y:%m:%d %H:%M:%S"
+"""How Exif writes a time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +82,6 @@ def _positive(tiff: TiffFile, exif: Directory, tag: int) -> float | None:
 def _captured(tiff: TiffFile, exif: Directory) -> dt.datetime | None:
     """DateTimeOriginal; cameras whose clock was never set write blanks or zeros."""
     try:
-        return dt.datetime.strptime(tiff.text(exif, tags.DATE_TIME_ORIGINAL), _CLOCK)  # noqa: DTZ007  (has none)
+        return dt.datetime.strptime(tiff.text(exif, tags.DATE_TIME_ORIGINAL), CLOCK)  # noqa: DTZ007  (has none)
     except (UnreadableRawError, ValueError):
         return None

@@ -134,6 +134,8 @@ class RawImage:
     """What the file says."""
     bad_pixels: NDArray[np.bool_] | None = field(default=None)
     """(H, W) photosites that the file itself marks as bad, None for none."""
+    digest_matches: bool | None = None
+    """Whether the mosaic is the one whose digest the file holds; None where it holds none."""
 
     def __post_init__(self) -> None:
         """Reject a mosaic that does not fit its metadata."""

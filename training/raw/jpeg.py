@@ -50,3 +50,29 @@ def parse_jpeg_frame(data: bytes) -> JpegFrame:
             raise UnreadableRawError("a chunk of the mosaic is a JPEG, but not a lossless one")
         at += 2 + length
     raise UnreadableRawError("a chunk of the mosaic is a JPEG without a frame header")
+
+
+class PictureFrame(NamedTuple):
+    """What the frame header of a JPEG picture, a preview, claims."""
+
+    height: int
+    width: int
+    components: int
+    subsampling: tuple[int, int]
+    """Columns and rows of luminance for one of colour."""
+
+
+def parse_picture_frame(data: bytes) -> PictureFrame | None:
+    """Read the frame header of a baseline or progressive JPEG; None where it is no such picture."""
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker in _OTHER_FRAMES and at + 19 <= len(data):
+            precision, height, width, components = struct.unpack_from(">BHHB", data, at + 4)
+            factors = data[at + 11]
+            if precision != 8 or components not in {1, 3} or not height * width:
+                return None
+            return PictureFrame(height, width, components, (max(1, factors >> 4), max(1, factors & 15)))
+        at += 2 + length
+    return None

@@ -16,7 +16,7 @@ import logging
 import os
 import struct
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -29,18 +29,20 @@ from training.raw.codecs import encode_ljpeg
 from training.raw.digest import new_raw_image_digest
 from training.raw.directory import Field, directory_size, number_field, rewrite_directory
 from training.raw.layout import MosaicLayout, find_mosaic
+from training.raw.previews import STORAGE, find_previews, preview_ranges
 from training.raw.scaling import scaled_levels, stored_bits
 from training.raw.space import Space, mosaic_space
 from training.raw.tiff import Directory, TiffFile, open_tiff
 from training.raw.xmp import Mark, mark_packet
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
+    from collections.abc import Collection, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from training.noise import NoiseModel
+    from training.raw.previews import Picture, PreviewPlace
 
 _TILE = 256
 _MAX_THREADS = 8
@@ -72,6 +74,8 @@ class DngChanges:
     """RawDataUniqueID: 16 bytes that stand for input, model and options."""
     mark: Mark | None
     """What the XMP packet says about it, None to say nothing: nothing was denoised."""
+    previews: Mapping[int, Picture | None] = field(default_factory=dict)
+    """By the offset of a preview's directory: the picture to put in its place, or None to drop it."""
 
     def __post_init__(self) -> None:
         """Reject what the tags cannot hold."""
@@ -104,11 +108,14 @@ def write_dng(source: Path, target: Path, mosaic: NDArray[np.uint16], changes: D
         layout = find_mosaic(tiff)
         bits = stored_bits(layout, changes.precision_shift)
         _check_mosaic(mosaic, layout, bits)
-        output = _Output(tiff, file, mosaic_space(tiff, layout))
+        replaced = [place for place in find_previews(tiff) if place.directory.offset in changes.previews]
+        freed = [extent for place in replaced for extent in preview_ranges(tiff, place.directory)]
+        output = _Output(tiff, file, mosaic_space(tiff, layout, freed))
         output.copy_kept()
         raw_fields = output.write_tiles(mosaic, bits) + _raw_fields(tiff, layout, changes)
         ifd0_fields = _ifd0_fields(tiff, new_raw_image_digest(mosaic, bits), changes)
-        _write_directories(output, layout, raw_fields, ifd0_fields)
+        ifd0_fields += _write_previews(output, replaced, changes.previews)
+        _write_directories(output, layout, raw_fields, ifd0_fields, _dropped(replaced, changes.previews))
 
 
 def _check_mosaic(mosaic: NDArray[np.uint16], layout: MosaicLayout, bits: int) -> None:
@@ -139,7 +146,7 @@ class _Output:
         """Write the mosaic, and say where its tiles are."""
         extents = []
         tile_shape = choose_tile(mosaic.shape)
-        for encoded in _encoded_tiles(mosaic, tile_shape, bits):
+        for encoded in encoded_tiles(mosaic, tile_shape, bits):
             extents.append((self.space.place(len(encoded)), len(encoded)))
             self._write(extents[-1][0], encoded)
         offsets, sizes = zip(*extents, strict=True)
@@ -151,6 +158,12 @@ class _Output:
             number_field(tags.TILE_OFFSETS, types.LONG, offsets, order),
             number_field(tags.TILE_BYTE_COUNTS, types.LONG, sizes, order),
         ]
+
+    def write_picture(self, picture: Picture) -> list[Field]:
+        """Write a preview, and say where it is."""
+        at = self.space.place(len(picture.data))
+        self._write(at, picture.data)
+        return picture.fields(at, self.tiff.byte_order)
 
     def write_directory(self, directory: Directory, drop: Collection[int], put: list[Field]) -> None:
         """Append a directory's new form, made of its old one as it stands in the unfinished file by now."""
@@ -181,7 +194,7 @@ def choose_tile(frame: tuple[int, ...]) -> tuple[int, int]:
     return height, width - 16 if 2 * width == frame[1] else width
 
 
-def _encoded_tiles(mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int) -> Iterator[bytes]:
+def encoded_tiles(mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int) -> Iterator[bytes]:
     """Every tile in raster order, encoded on several threads, a row of tiles at a time to keep memory small."""
     rows, columns = shape
     with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
@@ -240,14 +253,53 @@ def _ifd0_fields(tiff: TiffFile, digest: bytes, changes: DngChanges) -> list[Fie
     return [*fields, Field(tags.XMP, entry.type if entry else types.BYTE, marked)]
 
 
+def _write_previews(output: _Output, places: list[PreviewPlace], previews: Mapping[int, Picture | None]) -> list[Field]:
+    """Write the previews' new pictures and directories; what changes in IFD0 by it: its own picture."""
+    ifd0_fields: list[Field] = []
+    for place in places:
+        picture = previews[place.directory.offset]
+        if picture is None:
+            continue
+        fields = output.write_picture(picture)
+        if place.in_ifd0:
+            ifd0_fields += fields
+        else:
+            output.write_directory(place.directory, STORAGE, fields)
+    return ifd0_fields
+
+
+def _dropped(places: list[PreviewPlace], previews: Mapping[int, Picture | None]) -> set[int]:
+    """Where the pointers to previews lie that are to be dropped."""
+    return {p.directory.pointer_offset for p in places if previews[p.directory.offset] is None and not p.in_ifd0}
+
+
 def _write_directories(
-    output: _Output, layout: MosaicLayout, raw_fields: list[Field], ifd0_fields: list[Field]
+    output: _Output,
+    layout: MosaicLayout,
+    raw_fields: list[Field],
+    ifd0_fields: list[Field],
+    dropped: set[int],
 ) -> None:
     """Append the new directories and turn the pointers to them; IFD0 last, as it may hold the pointer to the other."""
     raw, ifd0 = layout.directory, output.tiff.chain[0]
+    own_picture = STORAGE if any(field.tag == tags.STRIP_OFFSETS for field in ifd0_fields) else set()
+    stale = _STALE | own_picture | ({tags.SUB_IFDS} if dropped else set())
     if layout.in_ifd0:
-        output.write_directory(ifd0, _OLD_STORAGE | _STALE, raw_fields + ifd0_fields)
+        fields = raw_fields + ifd0_fields + _children(output, dropped)
+        output.write_directory(ifd0, _OLD_STORAGE | stale, fields)
         return
     output.write_directory(raw, _OLD_STORAGE | _STALE, raw_fields)
     misplaced = {field.tag for field in raw_fields} & {tags.NOISE_PROFILE}
-    output.write_directory(ifd0, _STALE | misplaced, ifd0_fields)
+    output.write_directory(ifd0, stale | misplaced, ifd0_fields + _children(output, dropped))
+
+
+def _children(output: _Output, dropped: set[int]) -> list[Field]:
+    """IFD0's pointers as they stand by now, without those at `dropped`; nothing to write where none is."""
+    entry = output.tiff.chain[0].entries.get(tags.SUB_IFDS)
+    if entry is None or not dropped:
+        return []
+    output.file.seek(entry.value_offset)
+    places = range(entry.value_offset, entry.value_offset + entry.size, 4)
+    pointers = struct.unpack(f"{output.tiff.byte_order}{entry.count}I", output.file.read(entry.size))
+    kept = [pointer for place, pointer in zip(places, pointers, strict=True) if place not in dropped]
+    return [number_field(tags.SUB_IFDS, types.LONG, kept, output.tiff.byte_order)] if kept else []

@@ -1,10 +1,11 @@
 """The decoder: a program of its own that turns one file's chunks into a mosaic, and may do nothing else.
 
 Run as `python -m training.raw.sandbox` by `decode.py`. It reads a request from stdin (one line of JSON), answers on
-stdout (one line of JSON, then the mosaic as little-endian uint16), and ends when stdin closes. A codec that crashes,
-spins or swallows memory takes only this program with it.
+stdout (one line of JSON, then the mosaic as little-endian uint16, then a preview where there is one), and ends when
+stdin closes. A codec that crashes, spins or swallows memory takes only this program with it.
 
-In the flow: decode.py → **sandbox** → codecs.py. Imports neither torch nor celery, and starts in a tenth of a second.
+In the flow: decode.py → **sandbox** → codecs.py for a DNG's chunks, libraw.py for another maker's raw. Imports neither
+torch nor celery, and starts in a tenth of a second; LibRaw is loaded by the first file that needs it.
 
 Source: the limits are setrlimit(2) and, on Linux, PR_SET_NO_NEW_PRIVS of prctl(2).
 """
@@ -103,18 +104,33 @@ def _decode_chunk(data: bytes, shape: tuple[int, int], request: dict[str, Any]) 
     return decode_ljpeg(data, shape[0] * shape[1]).reshape(shape)
 
 
+def _decode_foreign(request: dict[str, Any]) -> tuple[NDArray[np.uint16], dict[str, Any], bytes]:
+    """Another maker's raw: how large it is, LibRaw says first, and the limits follow."""
+    from training.raw.libraw import decode_foreign  # noqa: PLC0415  (a third of a second that a DNG does not need)
+
+    def allow(pixels: int) -> None:
+        limit_request(
+            memory_bytes=request["memory_bytes"] + request["memory_bytes_per_pixel"] * pixels,
+            cpu_s=request["cpu_s"] + request["cpu_s_per_megapixel"] * pixels / 1e6,
+        )
+
+    mosaic, facts, preview = decode_foreign(request["path"], allow)
+    return mosaic, {"facts": facts}, preview
+
+
 def _answer(answers: BinaryIO, request: dict[str, Any]) -> None:
     try:
-        mosaic = decode(request)
+        mosaic, more, preview = (decode(request), {}, b"") if "chunks" in request else _decode_foreign(request)
     except RawError as error:
-        _send(answers, {"error": error.message, "detail": error.detail})
+        _send(answers, {"error": error.message, "detail": error.detail, "code": error.code})
     except MemoryError:
         _send(answers, {"error": "decoding the mosaic needs more memory than is allowed", "detail": "MemoryError"})
     except OSError as error:
         _send(answers, {"error": f"the file cannot be read: {error.strerror}", "detail": str(error)})
     else:
-        _send(answers, {"height": mosaic.shape[0], "width": mosaic.shape[1]})
+        _send(answers, {"height": mosaic.shape[0], "width": mosaic.shape[1], "preview_bytes": len(preview), **more})
         answers.write(mosaic.astype("<u2", copy=False).data)
+        answers.write(preview)
         answers.flush()
 
 

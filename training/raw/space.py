@@ -71,13 +71,13 @@ class Space:
         return start
 
 
-def mosaic_space(tiff: TiffFile, layout: MosaicLayout) -> Space:
-    """The space that the mosaic of a file leaves when it is replaced.
+def mosaic_space(tiff: TiffFile, layout: MosaicLayout, more: Iterable[tuple[int, int]] = ()) -> Space:
+    """The space that the mosaic of a file leaves when it is replaced, and `more`: that of previews.
 
     Raises:
         UnreadableRawError: The mosaic shares bytes with a directory or a tag's value: writing one would harm the other.
     """
-    chunks = [(chunk.offset, chunk.offset + chunk.size) for chunk in layout.chunks]
+    chunks = [(chunk.offset, chunk.offset + chunk.size) for chunk in layout.chunks] + [*more]
     taken = list(_directory_ranges(tiff))
     if _covered([*chunks, *taken]) < _covered(chunks) + _covered(taken):
         raise UnreadableRawError("the file is corrupt: its mosaic and its directories share bytes")

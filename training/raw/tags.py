@@ -32,6 +32,9 @@ TILE_OFFSETS = 324  # where each tile begins, row of tiles by row of tiles
 TILE_BYTE_COUNTS = 325  # bytes of each tile
 SUB_IFDS = 330  # where this directory's children begin
 SAMPLE_FORMAT = 339  # see UNSIGNED_INTEGER
+YCBCR_SUBSAMPLING = 530  # columns and rows of luminance for one of colour
+YCBCR_POSITIONING = 531  # where colour lies between luminance
+REFERENCE_BLACK_WHITE = 532  # range of a picture's numbers
 
 # Metadata.
 XMP = 700  # an XMP packet
@@ -44,6 +47,9 @@ ISO_SPEED_RATINGS = 34855  # ISO speed, in the Exif directory; 65535 where it is
 RECOMMENDED_EXPOSURE_INDEX = 34866  # ISO speed that may be larger than 65535
 DATE_TIME_ORIGINAL = 36867  # when the picture was taken by the camera's clock, in the Exif directory
 MAKER_NOTE = 37500  # the camera maker's own data, in the Exif directory
+
+# Sony's corrections of a lens, in the raw directory; darktable reads them there.
+SONY_LENS_CORRECTIONS = (0x7031, 0x7032, 0x7034, 0x7035, 0x7036, 0x7037)  # shading, colour fringes, distortion
 
 # DNG.
 DNG_VERSION = 50706  # present in IFD0 of every DNG
@@ -93,7 +99,12 @@ COLUMN_INTERLEAVE_FACTOR = 52547  # fields of columns that are stored one after 
 # NewSubFileType.
 MAIN_IMAGE = 0
 
+REDUCED_IMAGE = 1
+
 # PhotometricInterpretation.
+BLACK_IS_ZERO = 1
+RGB = 2
+YCBCR = 6
 COLOR_FILTER_ARRAY = 32803
 LINEAR_RAW = 34892
 

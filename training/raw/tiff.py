@@ -77,6 +77,9 @@ _OTHER_RAWS = {
 }
 """Raw formats that are no TIFF, by bytes 0-3 or 4-10."""
 
+_MAGICS = {42, 0x55, 0x4F52, 0x5352}
+"""TIFF's own magic number, Panasonic's and Olympus' two."""
+
 Number = int | float
 
 
@@ -131,6 +134,8 @@ class TiffFile:
     sub_directories: dict[int, list[Directory]] = field(default_factory=dict)
     """SubIFDs by the offset of the directory that names them."""
     _descriptor: int = -1
+    _base: int = 0
+    """Where in the file offset 0 lies."""
 
     def __enter__(self) -> Self:
         return self
@@ -169,7 +174,7 @@ class TiffFile:
         if offset < 0 or size < 0 or offset + size > self.size:
             raise UnreadableRawError(f"the file is cut off or corrupt: {size} bytes at {offset} of {self.size}")
         try:
-            data = os.pread(self._descriptor, size, offset)
+            data = os.pread(self._descriptor, size, self._base + offset)
         except OSError as error:
             raise UnreadableRawError(f"the file cannot be read: {error.strerror}", detail=str(error)) from error
         if len(data) != size:
@@ -326,12 +331,9 @@ def open_tiff(path: Path) -> TiffFile:
 
     Raises:
         UnreadableRawError: Not a TIFF file, cut off, or its directories make no sense.
-        UnsupportedRawError: A BigTIFF file.
+        UnsupportedRawError: A BigTIFF file, or another maker's raw that is no TIFF.
     """
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block until written to
-    except OSError as error:
-        raise UnreadableRawError(f"the file cannot be opened: {error.strerror}", detail=str(error)) from error
+    descriptor = _open(path)
     try:
         return _parse(path, descriptor)
     except BaseException:
@@ -339,16 +341,67 @@ def open_tiff(path: Path) -> TiffFile:
         raise
 
 
+def open_first_directory(path: Path, at: int = 0) -> TiffFile:
+    """Open a file that is a TIFF, or one but for its magic number (RW2, ORF), or holds one at `at`; reads IFD0 alone.
+
+    Raises:
+        UnreadableRawError: Nothing of the kind.
+    """
+    descriptor = _open(path)
+    try:
+        return _parse_first(path, descriptor, at)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def _parse_first(path: Path, descriptor: int, at: int) -> TiffFile:
+    header = os.pread(descriptor, 8, at)
+    byte_order = {b"II": "<", b"MM": ">"}.get(header[:2])
+    magic, first = struct.unpack_from((byte_order or "<") + "HI", header.ljust(8, b"\0"), 2)
+    if byte_order is None or magic not in _MAGICS:
+        raise UnreadableRawError("no TIFF directory")
+    tiff = TiffFile(path, byte_order, os.fstat(descriptor).st_size - at, _descriptor=descriptor, _base=at)
+    tiff.chain.append(tiff._parse_directory(first, 4))  # noqa: SLF001  (the second half of its construction)
+    return tiff
+
+
+def foreign_signature(path: Path) -> str | None:
+    """What another maker's raw that is no TIFF a file is, in words; None for all else.
+
+    Raises:
+        UnreadableRawError: It cannot be opened, or is no regular file.
+    """
+    descriptor = _open(path)
+    try:
+        header = os.pread(descriptor, 16, 0)
+    except OSError as error:
+        raise UnreadableRawError(f"the file cannot be read: {error.strerror}", detail=str(error)) from error
+    finally:
+        os.close(descriptor)
+    return next((name for magic, name in _OTHER_RAWS.items() if magic in {header[:4], header[4:11]}), None)
+
+
+def _open(path: Path) -> int:
+    """Open a regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a pipe would block until written to
+    except OSError as error:
+        raise UnreadableRawError(f"the file cannot be opened: {error.strerror}", detail=str(error)) from error
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise UnreadableRawError("not a file, but a folder, a device or a pipe")
+    return descriptor
+
+
 def _parse(path: Path, descriptor: int) -> TiffFile:
     status = os.fstat(descriptor)
-    if not stat.S_ISREG(status.st_mode):
-        raise UnreadableRawError("not a file, but a folder, a device or a pipe")
     header = os.pread(descriptor, 16, 0)
     if not header:
         raise UnreadableRawError("the file is empty")
     other = next((name for magic, name in _OTHER_RAWS.items() if magic in {header[:4], header[4:11]}), None)
     if other is not None:
-        raise UnsupportedRawError(f"the file is {other}, not a DNG; other raw formats are not supported")
+        raise UnsupportedRawError(f"the file is {other}, not a DNG")
     byte_order = {b"II": "<", b"MM": ">"}.get(header[:2])
     if byte_order is None or len(header) < 8:
         raise UnreadableRawError(f"not a DNG or other TIFF-based raw file: {_describe(header)}")

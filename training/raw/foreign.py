@@ -1,0 +1,154 @@
+"""Other makers' raws (CR2, CR3, NEF, ARW, RAF, ORF, RW2, PEF …): LibRaw's words put into ours.
+
+In the flow: foreign_kind → **read_foreign** → RawImage, or `new_dng.py`, which makes a DNG of it. What LibRaw says is
+about the full frame and in its own order of colours; here it is read from the top-left of the active area, as always.
+
+Source: LibRaw 0.22 (libraw_data_t): `cblack`, `filters`, `cam_mul`, `pre_mul`, `cam_xyz`; flip as dcraw numbers it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from training.errors import UnreadableRawError, UnsupportedRawError
+from training.raw.bayer import channel_grid, parse_cfa_pattern
+from training.raw.colour import CameraColour
+from training.raw.decode import default_decoder
+from training.raw.exposure import Exposure
+from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
+from training.raw.layout import MIN_SIDE
+from training.raw.levels import Levels
+from training.raw.naming import foreign_camera
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from training.raw.bayer import CfaPattern
+    from training.raw.colour import Matrix, Triple
+    from training.raw.decode import Decoder
+
+ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
+"""LibRaw's flip as TIFF's Orientation."""
+_MOST_GAIN = 100.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ForeignRaw:
+    """Another maker's raw in memory."""
+
+    raw: RawImage
+    """The full frame in the file's numbers, after its own tone curve."""
+    preview: bytes
+    """The camera's preview as a JPEG; empty where there is none."""
+
+
+def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> ForeignRaw:
+    """Read another maker's raw.
+
+    Args:
+        path: A file that `foreign_kind` takes for one.
+        kind: What that said.
+        decoder: The program that decodes pixels; this process's own if None.
+
+    Returns:
+        Its mosaic, what is known about it, and its preview.
+
+    Raises:
+        UnreadableRawError: Not a raw file, cut off, or corrupt.
+        UnsupportedRawError: A raw file of a kind that we do not take.
+        RawTooLargeError: More pixels than the limits allow.
+    """
+    make, model = foreign_camera(path)
+    camera = " ".join(part for part in (make, model) if part) or kind
+    try:
+        mosaic, facts, preview = (decoder or default_decoder()).decode_foreign(path)
+        metadata = _metadata(facts, mosaic.shape, make, model, kind)
+    except UnsupportedRawError as error:
+        raise UnsupportedRawError(f"{camera}: {error.message}", detail=error.detail) from error
+    return ForeignRaw(raw=RawImage(mosaic=mosaic, metadata=metadata), preview=preview)
+
+
+def _metadata(facts: dict[str, Any], shape: tuple[int, ...], make: str, model: str, kind: str) -> RawMetadata:
+    height, width = shape
+    area = _active_area(facts, shape)
+    ids = np.array(facts["colour_ids"]).reshape(2, 2)
+    rolled = np.roll(ids, (-(area.top % 2), -(area.left % 2)), axis=(0, 1))  # now from the active area's corner
+    letters = np.array(list(facts["pattern"])).reshape(2, 2)
+    letters = np.roll(letters, (-(area.top % 2), -(area.left % 2)), axis=(0, 1))
+    pattern = parse_cfa_pattern("".join(letters.reshape(-1).tolist()))
+    if pattern is None:
+        raise UnsupportedRawError(f"the colour pattern is {facts['pattern']}, not one of the four Bayer patterns")
+    levels = _levels(facts, rolled, pattern)
+    captured = facts["captured"]
+    return RawMetadata(
+        make=make,
+        model=model,
+        iso=round(facts["iso"]) or None,
+        width=width,
+        height=height,
+        bits_per_sample=max(8, int(levels.white_level).bit_length()),
+        compression=f"{kind}, decoded by LibRaw",
+        cfa_pattern=pattern,
+        active_area=area,
+        levels=levels,
+        exposure=Exposure(
+            time_s=_positive(facts["time_s"]),
+            f_number=_positive(facts["f_number"]),
+            captured=None if captured is None else dt.datetime.fromisoformat(captured),
+        ),
+        colour=CameraColour(as_shot_neutral=_neutral(facts), xyz_to_camera=_matrix(facts["xyz_to_camera"])),
+        orientation=ORIENTATIONS.get(facts["flip"], 1),
+        default_crop=_crop(facts, area),
+    )
+
+
+def _active_area(facts: dict[str, Any], shape: tuple[int, ...]) -> ActiveArea:
+    (top, left), (height, width) = facts["margins"], facts["visible"]
+    area = ActiveArea(top, left, min(top + height, shape[0]), min(left + width, shape[1]))
+    if min(area.height, area.width) < MIN_SIDE:
+        raise UnsupportedRawError(f"the active area has {area.height}×{area.width} photosites; {MIN_SIDE} are needed")
+    return area
+
+
+def _levels(facts: dict[str, Any], ids: np.ndarray[Any, Any], pattern: CfaPattern) -> Levels:
+    """Black per channel R, Gr, Gb, B, by the colour ids of the active area's first cell."""
+    blacks = np.array(facts["black_by_id"], dtype=np.float64)[ids]
+    red, green_red, green_blue, blue = blacks.reshape(-1)[np.argsort(channel_grid(pattern).reshape(-1))].tolist()
+    try:
+        return Levels(black_level=(red, green_red, green_blue, blue), white_level=float(facts["white"]))
+    except ValueError as error:
+        raise UnreadableRawError(f"the file's levels make no sense: {error}") from error
+
+
+def _neutral(facts: dict[str, Any]) -> Triple | None:
+    """The camera's colour of grey: green over each gain, of the picture's white balance or else of daylight's."""
+    for name in ("camera_gains", "daylight_gains"):
+        gains = facts[name][:3]
+        if min(gains) > 0 and max(gains) <= _MOST_GAIN * min(gains):
+            red, green, blue = (gains[1] / gain for gain in gains)
+            return red, green, blue
+    return None
+
+
+def _matrix(rows: list[list[float]]) -> Matrix | None:
+    """XYZ to the camera's colours; None where LibRaw's table does not hold the camera."""
+    matrix = np.array(rows)
+    if matrix.shape != (3, 3) or abs(np.linalg.det(matrix)) < 1e-6:
+        return None
+    red, green, blue = (tuple(row) for row in matrix.tolist())
+    return red, green, blue
+
+
+def _crop(facts: dict[str, Any], area: ActiveArea) -> Rectangle | None:
+    """What the camera itself shows, where LibRaw knows it."""
+    (top, left), (height, width) = facts["crop_corner"], facts["crop"]
+    crop = Rectangle(top, left, top + height, left + width).intersection(area)
+    return crop if min(crop.height, crop.width) >= MIN_SIDE else None
+
+
+def _positive(number: float) -> float | None:
+    return number if number > 0 else None

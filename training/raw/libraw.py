@@ -1,0 +1,138 @@
+"""Other makers' raws, decoded by LibRaw: the mosaic, what LibRaw knows about it, and the camera's own preview.
+
+The only file that imports rawpy. It runs in `sandbox.py`, never on an upload in a serving process: LibRaw has spun for
+a minute in one call, and has had a heap overflow.
+
+In the flow: decode.py → sandbox.py → **decode_foreign** → foreign.py, which puts LibRaw's words into ours.
+
+Source: LibRaw 0.22 (libraw_data_t); rawpy 0.28.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import rawpy
+
+from training.errors import RawError, RawTooLargeError, UnreadableRawError, UnsupportedRawError
+from training.raw.layout import MAX_PIXELS, MAX_SIDE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+MAX_PREVIEW_BYTES = 64 << 20
+_JPEG_START = b"\xff\xd8\xff"
+
+
+class ForeignFrame(NamedTuple):
+    """What LibRaw makes of a file."""
+
+    mosaic: NDArray[np.uint16]
+    """(H, W) uint16: the full frame, after the file's own tone curve."""
+    facts: dict[str, Any]
+    """Plain JSON types, in LibRaw's words and order."""
+    preview: bytes
+    """The camera's preview as a JPEG; empty where there is none of that kind."""
+
+
+def decode_foreign(path: str, allow: Callable[[int], None]) -> ForeignFrame:
+    """Decode a raw of any maker that LibRaw takes.
+
+    Args:
+        path: The file.
+        allow: Called with the number of photosites before they are decoded, so that limits can follow.
+
+    Returns:
+        Its Bayer mosaic.
+
+    Raises:
+        UnreadableRawError: Not a raw file that LibRaw knows, cut off, or corrupt.
+        UnsupportedRawError: No Bayer mosaic, or coded in a way that LibRaw cannot decode.
+        RawTooLargeError: More pixels than the limits allow.
+    """
+    os.stat(path)  # LibRaw says no more than "input/output error"  # noqa: PTH116
+    raw = rawpy.RawPy()
+    try:
+        raw.open_file(path)
+        _check_size(raw.sizes)
+        allow(raw.sizes.raw_height * raw.sizes.raw_width)
+        raw.unpack()
+        _check_kind(raw)
+        return ForeignFrame(np.array(raw.raw_image), _facts(raw), _preview(raw))
+    except rawpy.LibRawError as error:
+        raise _translated(error) from error
+    finally:
+        raw.close()
+
+
+def _translated(error: rawpy.LibRawError) -> RawError:
+    """LibRaw's error as ours; what it prints ("Unsupported file format or not RAW file") goes into the log."""
+    detail = f"{type(error).__name__}: {error}"
+    if isinstance(error, rawpy.LibRawFileUnsupportedError):
+        return UnreadableRawError("not a raw file, or one that LibRaw does not know", detail=detail)
+    if isinstance(error, rawpy.LibRawNotImplementedError):
+        return UnsupportedRawError("LibRaw cannot decode this kind of raw", detail=detail)
+    if isinstance(error, rawpy.LibRawTooBigError):
+        return RawTooLargeError("the mosaic is larger than LibRaw takes", detail=detail)
+    return UnreadableRawError("the file is cut off or corrupt: LibRaw cannot decode it", detail=detail)
+
+
+def _check_size(sizes: Any) -> None:
+    height, width = sizes.raw_height, sizes.raw_width
+    if max(height, width) > MAX_SIDE or height * width > MAX_PIXELS:
+        raise RawTooLargeError(
+            f"the mosaic claims {width}×{height} photosites; at most {MAX_SIDE} a side and "
+            f"{MAX_PIXELS // 1_000_000} megapixels are taken"
+        )
+
+
+def _check_kind(raw: Any) -> None:
+    if raw.raw_type != rawpy.RawType.Flat or raw.raw_image.ndim != 2:
+        raise UnsupportedRawError("the file holds several numbers a photosite (sRAW, Foveon, demosaiced), not a mosaic")
+    if raw.raw_pattern is None or raw.num_colors != 3:
+        raise UnsupportedRawError("the file's photosites do not see red, green and blue in turn")
+    if raw.raw_pattern.shape != (2, 2):
+        repeat = "×".join(map(str, raw.raw_pattern.shape))
+        known = {"6×6": "X-Trans", "1×1": "monochrome"}.get(repeat, "not Bayer")
+        raise UnsupportedRawError(f"the colour pattern repeats every {repeat} photosites ({known}), not every 2×2")
+
+
+def _facts(raw: Any) -> dict[str, Any]:
+    sizes, other = raw.sizes, raw.other
+    colours = raw.color_desc.decode("ascii", "replace")
+    return {
+        "pattern": "".join(colours[index] for index in raw.raw_pattern.reshape(-1).tolist()),
+        "colour_ids": raw.raw_pattern.reshape(-1).tolist(),
+        "black_by_id": list(map(int, raw.black_level_per_channel)),
+        "white": int(raw.white_level),
+        "margins": [sizes.top_margin, sizes.left_margin],
+        "visible": [sizes.height, sizes.width],
+        "crop_corner": [sizes.crop_top_margin, sizes.crop_left_margin],
+        "crop": [sizes.crop_height, sizes.crop_width],
+        "flip": sizes.flip,
+        "camera_gains": _numbers(raw.camera_whitebalance),
+        "daylight_gains": _numbers(raw.daylight_whitebalance),
+        "xyz_to_camera": [_numbers(row) for row in raw.rgb_xyz_matrix[:3].tolist()],
+        "iso": float(np.nan_to_num(other.iso_speed)),
+        "time_s": float(np.nan_to_num(other.shutter_speed)),
+        "f_number": float(np.nan_to_num(other.aperture)),
+        "captured": other.timestamp.isoformat() if other.timestamp is not None else None,
+    }
+
+
+def _numbers(values: Any) -> list[float]:
+    return [float(np.nan_to_num(value, posinf=0.0, neginf=0.0)) for value in values]
+
+
+def _preview(raw: Any) -> bytes:
+    try:
+        thumbnail = raw.extract_thumb()
+    except rawpy.LibRawError:  # a picture without its preview is a picture still
+        return b""
+    if thumbnail.format != rawpy.ThumbFormat.JPEG or not thumbnail.data.startswith(_JPEG_START):
+        return b""
+    return bytes(thumbnail.data) if len(thumbnail.data) <= MAX_PREVIEW_BYTES else b""
