@@ -97,6 +97,11 @@ def undefined(value: bytes) -> Field:
     return Field(7, tuple(value))
 
 
+def sshort(*values: int) -> Field:
+    """Signed numbers of 16 bits."""
+    return Field(8, values)
+
+
 def double(*values: float) -> Field:
     """Floating-point numbers of 64 bits."""
     return Field(12, values)
@@ -306,6 +311,12 @@ def encode_ljpeg(tile: NDArray[np.uint16], bits: int, components: int = 2, predi
     )
 
 
+def encode_jpeg(width: int, height: int) -> bytes:
+    """A JPEG for people to look at: a slope of greys."""
+    slope = np.broadcast_to(np.linspace(0, 255, width), (height, width)).astype(np.uint8)
+    return bytes(imagecodecs.jpeg8_encode(np.ascontiguousarray(np.stack([slope] * 3, axis=2)), level=90))
+
+
 def assemble(
     directories: Mapping[str, Mapping[int, Field | None]],
     pixels: Mapping[str, Sequence[bytes]],
@@ -331,7 +342,7 @@ def assemble(
         complete["ifd0"].setdefault(tags.SUB_IFDS, long(*(0 for _ in children)))
     if "exif" in complete:
         complete["ifd0"].setdefault(tags.EXIF_IFD, long(0))
-    sizes = {name: len(_encode_directory(fields, 0, byte_order)) for name, fields in complete.items()}
+    sizes = {name: len(encode_directory(fields, 0, byte_order)) for name, fields in complete.items()}
     data_size = sum(len(chunk) + len(chunk) % 2 for chunks in pixels.values() for chunk in chunks)
     at = 8 + data_size if data_first else 8
     offsets = {}
@@ -342,7 +353,7 @@ def assemble(
     if "exif" in complete:
         _point(complete["ifd0"], tags.EXIF_IFD, [offsets["exif"]])
     data = _place_pixels(complete, pixels, 8 if data_first else at)
-    encoded = b"".join(_encode_directory(fields, offsets[name], byte_order) for name, fields in complete.items())
+    encoded = b"".join(encode_directory(fields, offsets[name], byte_order) for name, fields in complete.items())
     header = (b"II" if byte_order == "<" else b"MM") + struct.pack(byte_order + "HI", 42, offsets["ifd0"])
     return header + (data + encoded if data_first else encoded + data)
 
@@ -365,7 +376,8 @@ def _point(fields: dict[int, Field], tag: int, offsets: Sequence[int]) -> None:
         fields[tag] = long(*offsets)
 
 
-def _encode_directory(fields: Mapping[int, Field], offset: int, byte_order: str) -> bytes:
+def encode_directory(fields: Mapping[int, Field], offset: int, byte_order: str) -> bytes:
+    """A directory as it lies at `offset`, followed by its values."""
     values_at = offset + 2 + 12 * len(fields) + 4
     table, values = struct.pack(byte_order + "H", len(fields)), b""
     for tag, entry in sorted(fields.items()):

@@ -12,6 +12,7 @@ from service.api.dependencies import Services
 from service.errors import InvalidRequestError
 from training.errors import AlreadyDenoisedError, ModelError
 from training.raw.dng import read_metadata
+from training.raw.kinds import foreign_kind
 
 REPEATABLE = frozenset({"state", "kind", "id"})
 """Query parameters that are lists."""
@@ -53,9 +54,13 @@ def check_model(name: str | None, where: str, tenant: str, services: Services) -
 def check_raw(path: Path, *, force: bool) -> None:
     """Refuse a file that cannot be denoised, as far as its directories tell; no pixel is decoded.
 
+    What LibRaw makes of another maker's raw, a worker finds out: the API runs no decoder.
+
     Raises:
         RawError: Which kind, and why.
     """
+    if foreign_kind(path) is not None:
+        return
     denoised_by = read_metadata(path).denoised_by
     if denoised_by and not force:
         raise AlreadyDenoisedError(f"the file was denoised by {denoised_by} already; add force=true to do it again")

@@ -31,9 +31,12 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     ref, engine = workshop.models.get(parameters.model, job.tenant)
     options = denoise_options(parameters)
     with workshop.turns.interactive(), workshop.blobs.scratch() as folder:
-        report = denoise_file(upload, folder / "result.dng", engine=engine, options=options, progress=lease.advance)
+        result = folder / "result.dng"
+        report = denoise_file(
+            upload, result, engine=engine, options=options, name=source.name, progress=lease.advance
+        )
         lease.advance("store", 0)
-        blob = workshop.blobs.keep(folder / "result.dng", job.tenant)
+        blob = workshop.blobs.keep(result, job.tenant)
     return workshop.jobs.succeed(
         job,
         result=blob.named(result_name(source.name)),

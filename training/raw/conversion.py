@@ -41,5 +41,6 @@ def as_dng(source: Path, folder: Path, name: str = "") -> AsDng:
     if kind is None:
         return AsDng(source, ())
     made = folder / "made.dng"
-    write_new_dng(source, made, read_foreign(source, kind), name or source.name)
-    return AsDng(made, copy_metadata(source, made))
+    name = name or source.name
+    write_new_dng(source, made, read_foreign(source, kind), name)
+    return AsDng(made, copy_metadata(source, made, name))

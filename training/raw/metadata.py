@@ -36,12 +36,13 @@ _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PERL5LIB")
 _MISSING = "exiftool is not installed"
 
 
-def copy_metadata(source: Path, target: Path) -> tuple[str, ...]:
+def copy_metadata(source: Path, target: Path, name: str) -> tuple[str, ...]:
     """Copy what describes the picture, all but the pixels, from a raw into a DNG.
 
     Args:
         source: A raw of any maker.
         target: The DNG; rewritten.
+        name: What the raw is called; exiftool goes by its end, too.
 
     Returns:
         Warnings, in sentences: what could not be copied, and why.
@@ -50,7 +51,7 @@ def copy_metadata(source: Path, target: Path) -> tuple[str, ...]:
         return (f"{_MISSING}: EXIF, GPS, XMP, IPTC and maker notes were not copied into the new DNG",)
     with tempfile.TemporaryDirectory(prefix="photosite-exif-") as folder:
         # exiftool reads "%" in a file's name as a format, and "-" at its begin as an option
-        link = Path(folder) / f"original{re.sub('[^.A-Za-z0-9]', '', source.suffix)}"
+        link = Path(folder) / f"original{re.sub('[^.A-Za-z0-9]', '', Path(name).suffix)}"
         link.symlink_to(source.resolve())
         problem = _run(target, "-TagsFromFile", str(link), *_COPIED)
     return (f"not all of EXIF, XMP and maker notes could be copied: {problem}",) if problem else ()
