@@ -8,6 +8,7 @@ Source: TIFF 6.0, sections 2, 3, 8 and 15; DNG specification 1.7, chapter 4; opc
 from __future__ import annotations
 
 import struct
+import zlib
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import TYPE_CHECKING, Literal
@@ -23,8 +24,14 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-Layout = Literal["strips", "tiles", "ljpeg-strip", "ljpeg-strips", "ljpeg-tile", "ljpeg-tiles"]
+Layout = Literal[
+    "strips", "tiles", "ljpeg-strip", "ljpeg-strips", "ljpeg-tile", "ljpeg-tiles", "deflate-strips", "deflate-tiles",
+    "jxl-tile", "jxl-tiles",
+]  # fmt: skip
 LAYOUTS: tuple[Layout, ...] = ("strips", "tiles", "ljpeg-strip", "ljpeg-strips", "ljpeg-tile", "ljpeg-tiles")
+MODERN_LAYOUTS: tuple[Layout, ...] = ("deflate-strips", "deflate-tiles", "jxl-tile", "jxl-tiles")
+"""What many programs cannot read: only Adobe's do."""
+COMPRESSIONS = {"ljpeg": tags.JPEG, "deflate": tags.DEFLATE, "jxl": tags.JPEG_XL}
 COLOURS = {"R": 0, "G": 1, "B": 2}
 MAKE, MODEL = "Phantom", "Phantom One"
 COLOR_MATRIX = (0.6461, -0.1164, -0.0857, -0.3825, 1.1597, 0.2534, -0.0416, 0.1540, 0.6039)
@@ -133,6 +140,7 @@ def make_dng(
     tile_shape: tuple[int, int] = (64, 96),
     ljpeg_components: int = 2,
     ljpeg_predictor: int = 1,
+    deflate_predictor: int = 1,
     sub_ifd: bool = False,
     data_first: bool = False,
     active_area: tuple[int, int, int, int] | None = None,
@@ -171,6 +179,7 @@ def make_dng(
         tile_shape: Rows and columns of "tiles" and "ljpeg-tiles"; multiples of 16.
         ljpeg_components: 1, 2 or 4; 1 is used where the width cannot be divided.
         ljpeg_predictor: 1 … 7.
+        deflate_predictor: 1 none, 2 differences of neighbours, 34892 of those two apart, 34893 four.
         sub_ifd: The mosaic in a SubIFD and a thumbnail in IFD0, not the mosaic in IFD0.
         data_first: Pixels before the directories, not after them.
         active_area: Top, left, bottom, right; no tag if None.
@@ -199,7 +208,9 @@ def make_dng(
     Returns:
         `path`.
     """
-    storage = _Storage(layout, bits, byte_order, rows_per_strip, tile_shape, ljpeg_components, ljpeg_predictor)
+    storage = _Storage(
+        layout, bits, byte_order, rows_per_strip, tile_shape, ljpeg_components, ljpeg_predictor, deflate_predictor
+    )
     chunks, raw = _store(mosaic, storage)
     repeat, blacks = _black_fields(black_level, black_repeat)
     raw |= {
@@ -414,11 +425,16 @@ class _Storage:
     tile_shape: tuple[int, int]
     components: int
     predictor: int
+    deflate_predictor: int
 
     def encode(self, piece: NDArray[np.uint16]) -> bytes:
         """The bytes of one strip or tile."""
         if self.layout.startswith("ljpeg"):
             return encode_ljpeg(piece, self.bits, self.components, self.predictor)
+        if self.layout.startswith("jxl"):
+            return bytes(imagecodecs.jpegxl_encode(np.ascontiguousarray(piece), lossless=True, effort=1))
+        if self.layout.startswith("deflate"):
+            return zlib.compress(_differences(piece, self.deflate_predictor).astype(self.byte_order + "u2").tobytes())
         return pack_bits(piece, self.bits, self.byte_order)
 
 
@@ -428,14 +444,25 @@ def _store(mosaic: NDArray[np.uint16], storage: _Storage) -> tuple[list[bytes], 
     chunks = [storage.encode(piece) for piece in pieces]
     rows, columns = pieces[0].shape
     zeros, sizes = long(*(0 for _ in chunks)), long(*(len(chunk) for chunk in chunks))
-    lossless = storage.layout.startswith("ljpeg")
-    fields: dict[int, Field | None] = {tags.COMPRESSION: short(tags.JPEG if lossless else tags.UNCOMPRESSED)}
+    compression = COMPRESSIONS.get(storage.layout.partition("-")[0], tags.UNCOMPRESSED)
+    fields: dict[int, Field | None] = {tags.COMPRESSION: short(compression)}
+    if compression == tags.DEFLATE and storage.deflate_predictor != 1:
+        fields[tags.PREDICTOR] = short(storage.deflate_predictor)
     if "tile" in storage.layout:
         fields |= {tags.TILE_LENGTH: long(rows), tags.TILE_WIDTH: long(columns)}
         fields |= {tags.TILE_OFFSETS: zeros, tags.TILE_BYTE_COUNTS: sizes}
     else:
         fields |= {tags.ROWS_PER_STRIP: long(rows), tags.STRIP_OFFSETS: zeros, tags.STRIP_BYTE_COUNTS: sizes}
     return chunks, fields
+
+
+def _differences(piece: NDArray[np.uint16], predictor: int) -> NDArray[np.uint16]:
+    """(h, w) uint16, modulo 65536: each number less the one so many columns before it."""
+    step = {1: 0, 2: 1, 34892: 2, 34893: 4}[predictor]
+    differences = piece.copy()
+    if step:
+        differences[:, step:] -= piece[:, :-step]
+    return differences
 
 
 def _tiles(mosaic: NDArray[np.uint16], storage: _Storage) -> list[NDArray[np.uint16]]:

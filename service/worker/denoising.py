@@ -32,9 +32,7 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     options = denoise_options(parameters)
     with workshop.turns.interactive(), workshop.blobs.scratch() as folder:
         result = folder / "result.dng"
-        report = denoise_file(
-            upload, result, engine=engine, options=options, name=source.name, progress=lease.advance
-        )
+        report = denoise_file(upload, result, engine=engine, options=options, name=source.name, progress=lease.advance)
         lease.advance("store", 0)
         blob = workshop.blobs.keep(result, job.tenant)
     return workshop.jobs.succeed(

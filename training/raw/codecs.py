@@ -1,15 +1,18 @@
-"""The pixel codecs of a DNG's chunks: packed integers and lossless JPEG ("LJ92").
+"""The pixel codecs of a DNG's chunks: packed integers, lossless JPEG ("LJ92"), deflate and JPEG XL.
 
 The only file that imports imagecodecs. Decoding runs in `sandbox.py`, never on an upload in a serving process.
 
 In the flow: read_raw decodes each strip or tile here; write_dng encodes each tile here.
 
 Source: ITU-T T.81 annex H (lossless JPEG, SOF3); DNG specification 1.4, chapter 3 "Compression": a Bayer tile of h×w is
-coded as h×(w/2) with two components, so that each sample is predicted from one of its own colour.
+coded as h×(w/2) with two components, so that each sample is predicted from one of its own colour. Deflate: RFC 1950;
+horizontal differencing: TIFF 6.0, section 14, and DNG 1.4 for those two and four columns apart. JPEG XL: ISO 18181, as
+DNG 1.7 stores it.
 """
 
 from __future__ import annotations
 
+import zlib
 from typing import TYPE_CHECKING
 
 import imagecodecs
@@ -28,7 +31,7 @@ _END_OF_IMAGE = b"\xff\xd9"
 
 def load_codecs() -> None:
     """Load what imagecodecs would load on first use, before a limit on open files forbids it."""
-    _ = imagecodecs.jpeg8_decode, imagecodecs.packints_decode
+    _ = imagecodecs.jpeg8_decode, imagecodecs.packints_decode, imagecodecs.jpegxl_decode
 
 
 def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
@@ -70,6 +73,80 @@ def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
         pairs, colorspace="UNKNOWN", outcolorspace="UNKNOWN", lossless=True, predictor=1, bitspersample=bits
     )
     return bytes(encoded)
+
+
+def decode_deflated(
+    data: bytes, shape: tuple[int, int], bits: int, byte_order: str, predictor_step: int
+) -> NDArray[np.uint16]:
+    """Decode deflated numbers of 8 or 16 bits.
+
+    Args:
+        data: The whole chunk.
+        shape: (rows, columns).
+        bits: 8 or 16.
+        byte_order: "<" or ">".
+        predictor_step: Columns between the two numbers that were subtracted; 0 for none.
+
+    Returns:
+        (rows, columns) uint16.
+
+    Raises:
+        UnreadableRawError: Corrupt, cut off, or of another size.
+    """
+    wanted = shape[0] * shape[1] * bits // 8
+    inflater = zlib.decompressobj()
+    try:
+        inflated = inflater.decompress(data, wanted + 1)  # never more than that, whatever the stream holds
+    except zlib.error as error:
+        raise UnreadableRawError("a chunk of the mosaic cannot be inflated", detail=str(error)) from error
+    if len(inflated) != wanted:
+        raise UnreadableRawError(f"a chunk of the mosaic inflates to {len(inflated)} bytes or more, wanted {wanted}")
+    dtype = np.dtype("u1") if bits == 8 else np.dtype(byte_order + "u2")
+    numbers = np.frombuffer(inflated, dtype).reshape(shape).astype(dtype.newbyteorder("="))
+    if predictor_step:
+        whole = shape[1] // predictor_step * predictor_step  # what is left of a row Adobe's SDK stores as it is
+        for first in range(predictor_step):
+            field = slice(first, whole, predictor_step)
+            numbers[:, field] = np.cumsum(numbers[:, field], axis=1, dtype=numbers.dtype)
+    return numbers.astype(np.uint16)
+
+
+def decode_jpeg_xl(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint16]:
+    """Decode a JPEG XL of one channel; what it claims to be as large as, the address space limits.
+
+    Args:
+        data: The whole chunk.
+        shape: (rows, columns).
+
+    Returns:
+        (rows, columns) uint16.
+
+    Raises:
+        UnreadableRawError: Corrupt, cut off, of another size or kind.
+    """
+    try:
+        decoded = np.asarray(imagecodecs.jpegxl_decode(data))
+    except (imagecodecs.JpegxlError, ValueError) as error:
+        raise UnreadableRawError("a chunk of the mosaic cannot be decoded as JPEG XL", detail=str(error)) from error
+    if decoded.size != shape[0] * shape[1] or decoded.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+        found = f"{decoded.shape} {decoded.dtype}"
+        raise UnreadableRawError(f"a chunk of the mosaic decodes to {found}, wanted whole numbers of {shape}")
+    return decoded.reshape(shape).astype(np.uint16)
+
+
+def join_fields(mosaic: NDArray[np.uint16], interleave: tuple[int, int]) -> NDArray[np.uint16]:
+    """Put rows and columns that are stored in fields, one field after the other, where they belong.
+
+    >>> join_fields(np.array([[0, 2, 4, 1, 3]], dtype=np.uint16), (1, 2)).tolist()
+    [[0, 1, 2, 3, 4]]
+    """
+    order = [
+        np.concatenate([np.arange(first, size, fields) for first in range(fields)])
+        for size, fields in zip(mosaic.shape, interleave, strict=True)
+    ]
+    joined = np.empty_like(mosaic)
+    joined[np.ix_(*order)] = mosaic
+    return joined
 
 
 def decode_packed(data: bytes, shape: tuple[int, int], bits: int, byte_order: str) -> NDArray[np.uint16]:

@@ -63,8 +63,8 @@ class DecodeLimits:
     """More of it for each photosite."""
     cpu_s: float = 5.0
     """CPU time; the kernel rounds it up to whole seconds."""
-    cpu_s_per_megapixel: float = 0.2
-    """More of it for each million photosites; lossless JPEG takes about 0.02."""
+    cpu_s_per_megapixel: float = 0.5
+    """More of it for each million photosites; lossless JPEG takes about 0.02, JPEG XL a tenth."""
     wall_s: float = 30.0
     """Time on the clock: more than CPU time, because the machine may be busy."""
     wall_s_per_megapixel: float = 1.0
@@ -170,6 +170,8 @@ class Decoder:
             "bits_per_sample": layout.bits_per_sample,
             "compression": layout.compression,
             "byte_order": layout.byte_order,
+            "predictor_step": layout.predictor_step,
+            "interleave": layout.interleave,
             "chunks": layout.chunks,
             "memory_bytes": self.limits.memory_bytes + self.limits.memory_bytes_per_pixel * pixels,
             "cpu_s": self.limits.cpu_s + self.limits.cpu_s_per_megapixel * pixels / 1e6,

@@ -99,7 +99,7 @@ def read_raw(path: Path, decoder: Decoder | None = None) -> RawImage:
         opcodes = _opcodes(tiff, layout)
         metadata = _metadata(tiff, layout, opcodes)
         table = _linearization_table(tiff, layout)
-        digest = _digest(tiff)
+        digest = None if layout.compression == tags.JPEG_XL else _digest(tiff)  # of a lossy one: of the coded bytes
         stored = (decoder or default_decoder()).decode(path, layout)
     if int(stored.max()) >= 1 << layout.bits_per_sample:
         raise UnreadableRawError(f"the mosaic holds {stored.max()}, which has more than {layout.bits_per_sample} bits")

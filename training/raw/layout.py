@@ -38,6 +38,11 @@ _COMPRESSIONS = {
     tags.LOSSY_JPEG: "lossy JPEG",
     tags.JPEG_XL: "JPEG XL",
 }
+_DECODED = {tags.UNCOMPRESSED, tags.JPEG, tags.DEFLATE, tags.OLD_DEFLATE, tags.JPEG_XL}
+_PREDICTOR_STEPS = {tags.NO_PREDICTOR: 0, tags.DIFFERENCES: 1, tags.DIFFERENCES_X2: 2, tags.DIFFERENCES_X4: 4}
+_MOST_FIELDS = 8
+_MOST_DEFLATED = 1032
+"""Bytes that a byte of a deflated stream can stand for."""
 
 
 class Chunk(NamedTuple):
@@ -68,7 +73,7 @@ class MosaicLayout:
     bits_per_sample: int
     """Bits of a stored number, 8 … 16."""
     compression: int
-    """tags.UNCOMPRESSED or tags.JPEG (lossless)."""
+    """tags.UNCOMPRESSED, tags.JPEG (lossless), tags.DEFLATE, tags.OLD_DEFLATE or tags.JPEG_XL."""
     byte_order: str
     """"<" or ">"."""
     cfa_pattern: CfaPattern
@@ -77,6 +82,10 @@ class MosaicLayout:
     """Tiles, not strips."""
     chunks: tuple[Chunk, ...]
     """In raster order."""
+    predictor_step: int = 0
+    """Columns between the two numbers of which a deflated one is the difference; 0 for no difference."""
+    interleave: tuple[int, int] = (1, 1)
+    """Fields of rows and columns that are stored one after the other."""
 
     @property
     def compression_name(self) -> str:
@@ -122,6 +131,8 @@ def find_mosaic(tiff: TiffFile) -> MosaicLayout:
         cfa_pattern=cfa_pattern,
         tiled=tiled,
         chunks=_chunks(tiff, directory, (height, width), tiled=tiled),
+        predictor_step=_predictor_step(tiff, directory, compression, bits),
+        interleave=_interleave(tiff, directory),
     )
     _check_extents(tiff, layout)
     _check_contents(tiff, layout)
@@ -183,19 +194,38 @@ def _sample_format(tiff: TiffFile, directory: Directory) -> tuple[int, int]:
     bits = tiff.integers(directory, tags.BITS_PER_SAMPLE, (1,), most=16)
     if tiff.integer(directory, tags.SAMPLE_FORMAT, tags.UNSIGNED_INTEGER) != tags.UNSIGNED_INTEGER:
         _refuse(tiff, f"the mosaic holds floating-point or signed numbers of {bits[0]} bits, not unsigned integers")
-    if compression not in {tags.UNCOMPRESSED, tags.JPEG}:
+    if compression not in _DECODED:
         name = _COMPRESSIONS.get(compression, "unknown")
         _refuse(tiff, f"the mosaic's compression ({compression}, {name}) is not supported")
     if tiff.integer(directory, tags.SAMPLES_PER_PIXEL, 1) != 1 or len(bits) != 1:
         _refuse(tiff, "the mosaic holds several samples a photosite, not one")
     if not 8 <= bits[0] <= 16:
         _refuse(tiff, f"the mosaic holds numbers of {bits[0]} bits, not of 8 to 16")
-    reordered = (tags.ROW_INTERLEAVE_FACTOR, tags.COLUMN_INTERLEAVE_FACTOR, tags.SUB_TILE_BLOCK_SIZE)
-    if tiff.integer(directory, tags.FILL_ORDER, 1) != 1 or any(
-        set(tiff.integers(directory, tag, (1,), most=2)) != {1} for tag in reordered
-    ):
-        _refuse(tiff, "the mosaic's rows, columns or bits are stored interleaved")
+    blocks = set(tiff.integers(directory, tags.SUB_TILE_BLOCK_SIZE, (1,), most=2))
+    if tiff.integer(directory, tags.FILL_ORDER, 1) != 1 or blocks != {1}:
+        _refuse(tiff, "the mosaic's tiles or bits are stored interleaved")
     return compression, bits[0]
+
+
+def _predictor_step(tiff: TiffFile, directory: Directory, compression: int, bits: int) -> int:
+    """How the differences that were deflated have to be undone."""
+    if compression not in {tags.DEFLATE, tags.OLD_DEFLATE}:
+        return 0
+    predictor = tiff.integer(directory, tags.PREDICTOR, tags.NO_PREDICTOR)
+    if predictor not in _PREDICTOR_STEPS or bits not in {8, 16}:
+        _refuse(
+            tiff, f"the mosaic's deflated numbers of {bits} bits have predictor {predictor}, which is not supported"
+        )
+    return _PREDICTOR_STEPS[predictor]
+
+
+def _interleave(tiff: TiffFile, directory: Directory) -> tuple[int, int]:
+    rows, columns = (
+        tiff.integer(directory, tag, 1) for tag in (tags.ROW_INTERLEAVE_FACTOR, tags.COLUMN_INTERLEAVE_FACTOR)
+    )
+    if not (1 <= rows <= _MOST_FIELDS and 1 <= columns <= _MOST_FIELDS):
+        _refuse(tiff, f"the mosaic's rows and columns are stored in {rows}×{columns} fields")
+    return rows, columns
 
 
 def _frame_size(tiff: TiffFile, directory: Directory) -> tuple[int, int]:
@@ -269,8 +299,18 @@ def _check_contents(tiff: TiffFile, layout: MosaicLayout) -> None:
             wanted = chunk.height * ((chunk.width * layout.bits_per_sample + 7) // 8)
             if chunk.size != wanted:
                 raise UnreadableRawError(f"a strip or tile of the mosaic has {chunk.size} bytes, wanted {wanted}")
-        else:
+        elif layout.compression == tags.JPEG:
             _check_jpeg(tiff, chunk)
+        else:
+            _check_size(layout, chunk)
+
+
+def _check_size(layout: MosaicLayout, chunk: Chunk) -> None:
+    """A deflated chunk can hold its numbers, and no chunk is far larger than they are; all else its decoder checks."""
+    samples = chunk.height * chunk.width
+    least = 1 if layout.compression == tags.JPEG_XL else samples // _MOST_DEFLATED
+    if not least <= chunk.size <= 4 * samples + _JPEG_OVERHEAD:
+        raise UnreadableRawError(f"a strip or tile of {samples} photosites has {chunk.size} bytes, which cannot be")
 
 
 def _check_jpeg(tiff: TiffFile, chunk: Chunk) -> None:

@@ -53,6 +53,11 @@ _OLD_STORAGE = {
     tags.STRIP_BYTE_COUNTS,
     tags.PREDICTOR,
     tags.LINEARIZATION_TABLE,
+    tags.ROW_INTERLEAVE_FACTOR,
+    tags.COLUMN_INTERLEAVE_FACTOR,
+    tags.JXL_DISTANCE,
+    tags.JXL_EFFORT,
+    tags.JXL_DECODE_SPEED,
 }
 _STALE = {tags.RAW_IMAGE_DIGEST, tags.NEW_RAW_IMAGE_DIGEST, tags.RAW_DATA_UNIQUE_ID, tags.NOISE_REDUCTION_APPLIED}
 """Dropped wherever they stand, also in the wrong directory; those that still make sense are written anew."""

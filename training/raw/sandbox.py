@@ -25,7 +25,7 @@ import numpy as np
 
 from training.errors import RawError, UnreadableRawError
 from training.raw import tags
-from training.raw.codecs import decode_ljpeg, decode_packed, load_codecs
+from training.raw.codecs import decode_deflated, decode_jpeg_xl, decode_ljpeg, decode_packed, join_fields, load_codecs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -73,8 +73,8 @@ def decode(request: dict[str, Any]) -> NDArray[np.uint16]:
     """Decode every chunk and put it in its place.
 
     Args:
-        request: "path", "height", "width", "bits_per_sample", "compression", "byte_order", and "chunks": for each
-            offset, size, row, column, height, width.
+        request: "path", "height", "width", "bits_per_sample", "compression", "byte_order", "predictor_step",
+            "interleave", and "chunks": for each offset, size, row, column, height, width.
 
     Returns:
         (height, width) uint16.
@@ -95,12 +95,18 @@ def decode(request: dict[str, Any]) -> NDArray[np.uint16]:
             target[:] = pixels[: target.shape[0], : target.shape[1]]  # a tile may reach beyond the frame
     finally:
         os.close(descriptor)
-    return mosaic
+    interleave = tuple(request["interleave"])
+    return mosaic if interleave == (1, 1) else join_fields(mosaic, interleave)
 
 
 def _decode_chunk(data: bytes, shape: tuple[int, int], request: dict[str, Any]) -> NDArray[np.uint16]:
     if request["compression"] == tags.UNCOMPRESSED:
         return decode_packed(data, shape, request["bits_per_sample"], request["byte_order"])
+    if request["compression"] == tags.JPEG_XL:
+        return decode_jpeg_xl(data, shape)
+    if request["compression"] in {tags.DEFLATE, tags.OLD_DEFLATE}:
+        bits, byte_order, step = (request[name] for name in ("bits_per_sample", "byte_order", "predictor_step"))
+        return decode_deflated(data, shape, bits, byte_order, step)
     return decode_ljpeg(data, shape[0] * shape[1]).reshape(shape)
 
 

@@ -95,6 +95,9 @@ CALIBRATION_ILLUMINANT_3 = 52529  # light under which ColorMatrix3 was measured
 CAMERA_CALIBRATION_3 = 52530  # as CameraCalibration1, under that light
 COLOR_MATRIX_3 = 52531  # as ColorMatrix1, under that light
 COLUMN_INTERLEAVE_FACTOR = 52547  # fields of columns that are stored one after the other
+JXL_DISTANCE = 52553  # how lossy a JPEG XL is; with the two after it, how it was made
+JXL_EFFORT = 52554
+JXL_DECODE_SPEED = 52555
 
 # NewSubFileType.
 MAIN_IMAGE = 0
@@ -120,3 +123,9 @@ VC5 = 9
 OLD_DEFLATE = 32946
 LOSSY_JPEG = 34892
 JPEG_XL = 52546
+
+# Predictor.
+NO_PREDICTOR = 1
+DIFFERENCES = 2  # of neighbours in a row
+DIFFERENCES_X2 = 34892  # of those two columns apart: of one colour
+DIFFERENCES_X4 = 34893  # of those four columns apart
