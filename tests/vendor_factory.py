@@ -1,12 +1,12 @@
-"""Makes raws in the layouts of other makers from nothing: what LibRaw needs to take them for theirs, and no more.
+r"""Makes raws in the layouts of other makers from nothing: what LibRaw needs to take them for theirs, and no more.
 
 CR2 is coded as Canon does (lossless JPEG, with or without slices); NEF, ARW and PEF are the makers' uncompressed
 variants: their own codings would have to be written here first.
 
 In the flow of the tests: **make_cr2, make_nef, make_arw, make_pef** → foreign_kind, read_foreign, a new DNG.
 
-Source: TIFF 6.0; CR2: the header "CR\\2\\0" with the offset of the raw directory, and tag 0xc640 (slices), as dcraw reads
-them; NEF and ARW: a SubIFD with a colour filter array; PEF: IFD0 itself.
+Source: TIFF 6.0; CR2: the header "CR\2\0" with the offset of the raw directory, and tag 0xc640 (slices), as dcraw
+reads them; NEF and ARW: a SubIFD with a colour filter array; PEF: IFD0 itself.
 """
 
 from __future__ import annotations
@@ -80,7 +80,6 @@ def make_cr2(path: Path, mosaic: NDArray[np.uint16], slices: tuple[int, int, int
         mosaic: (H, W) uint16 of 14 bits.
         slices: How many slices there are before the last, their width, the last one's width.
     """
-    height, width = mosaic.shape
     laid_out = mosaic if slices is None else _sliced(mosaic, slices)
     jpeg, preview = encode_ljpeg(laid_out, 14), encode_jpeg(160, 120)
     camera = _camera_tags("Canon", "Canon EOS 40D")

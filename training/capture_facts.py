@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from training.denoise import check_denoisable, pack_signal
+from training.denoise import check_denoisable, check_digest, pack_signal
 from training.errors import RawError
 from training.noise_choice import choose_noise
 from training.pictures import encode_webp
@@ -95,10 +95,10 @@ def describe_capture(path: Path, decoder: Decoder | None = None) -> CaptureFacts
 def describe_raw(raw: RawImage) -> CaptureFacts:
     """The same of a file that is already in memory."""
     refusals: list[RawError] = []
-    warnings: tuple[str, ...] = ()
+    warnings = check_digest(raw)
     noise = None
     try:
-        warnings = check_denoisable(raw.metadata)
+        warnings += check_denoisable(raw.metadata)
     except RawError as error:
         refusals.append(error)
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
+from service.commands.batch import DEFAULT_SUFFIX, Pace, check_replaceable, plan_batch, write_sidecar
 from service.commands.models import installed_models
 from service.commands.results import FileResult, exit_code, print_failure
 from service.errors import InvalidRequestError, ServerUnreachableError, StorageUnavailableError
@@ -22,12 +23,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
+    from service.commands.batch import BatchItem
     from training.denoise import DenoiseOptions, Progress
+    from training.output import OutputOptions
 
     Denoise = Callable[[Path, Path, Progress], dict[str, Any]]
     """Denoises a file into another; gives the report. Wherever it is done, it raises the same."""
 
-DEFAULT_SUFFIX = "-denoised"
 SHOWN_STAGES = {"upload": "upload", "queued": "waiting", "network": "denoising", "download": "download"}
 """Stages that a progress bar names; the others are short."""
 _FINAL_ERRORS = (ConfigError, ModelError, InvalidRequestError, ServerUnreachableError)
@@ -39,11 +41,28 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser = subparsers.add_parser(
         "denoise",
         help="denoise raw files, on this machine or on a server",
-        description="Denoise raw files. The output is the same DNG without the noise; the input is never overwritten, "
-        "unless --in-place says so.",
+        description="Denoise raw files. The output is the same DNG without the noise, or a DNG made of another maker's "
+        "raw; the input is never overwritten, unless --in-place says so.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="DNG to denoise")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="raw to denoise, or a folder: all raws in it, at any depth"
+    )
     parser.add_argument("-o", "--output", type=Path, help="output file, or folder (default: beside the input)")
+    parser.add_argument(
+        "--format",
+        choices=["dng", "tiff", "npy"],
+        default="dng",
+        help="dng (default); tiff: the 16-bit mosaic with its levels in tags; npy: the mosaic alone",
+    )
+    parser.add_argument(
+        "--preview",
+        choices=["keep", "render", "none"],
+        default="keep",
+        help="the camera's preview (default), one made of the denoised mosaic, or none",
+    )
+    parser.add_argument("--strip-gps", action="store_true", help="take out where it was taken (needs exiftool)")
+    parser.add_argument("--sidecar", action="store_true", help="write OUTPUT.json, which says what was done")
+    parser.add_argument("--resume", action="store_true", help="skip what was denoised before and has not changed since")
     parser.add_argument("--suffix", help=f"added to the output's name (default: {DEFAULT_SUFFIX} beside the input)")
     parser.add_argument("--in-place", action="store_true", help="replace the input by the output")
     parser.add_argument("--model", metavar="NAME[@VERSION]", help="model to use (default: the registry's default)")
@@ -81,57 +100,43 @@ def parse_noise(text: str) -> NoiseModel:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoise all files; what fails is named, and the rest goes on."""
-    targets = [output_path(file, arguments) for file in arguments.files]
-    _check_targets(arguments, targets)
-    results = []
+    items = plan_batch(arguments)
+    pace, results = Pace(len(items)), []
     with _prepare(arguments) as denoise:
-        for file, target in zip(arguments.files, targets, strict=True):
-            results.append(_denoise(denoise, file, target, quiet=arguments.json))
+        for item in items:
+            if arguments.resume and item.is_done:
+                result = FileResult(item.file, output=item.target, skipped=True)
+            else:
+                result = _denoise(denoise, item, arguments, pace)
+            pace.count(result)
+            results.append(result)
             if arguments.json:
-                print(json.dumps(results[-1].to_json()), flush=True)
+                print(json.dumps(result.to_json()), flush=True)
+    if pace.is_batch:
+        print(f"photosite: {pace.summary()}", file=sys.stderr)
     return exit_code(results)
-
-
-def output_path(file: Path, arguments: argparse.Namespace) -> Path:
-    """Where the output of a file goes."""
-    output: Path | None = arguments.output
-    if arguments.in_place:
-        return file
-    if output is not None and not output.is_dir() and len(arguments.files) == 1 and output.suffix:
-        return output
-    suffix = arguments.suffix if arguments.suffix is not None else "" if output else DEFAULT_SUFFIX
-    return (output or file.parent) / f"{file.stem}{suffix}.dng"
-
-
-def _check_targets(arguments: argparse.Namespace, targets: list[Path]) -> None:
-    """Refuse before the first file what would overwrite an input or another output.
-
-    Raises:
-        ConfigError: It would, or the output folder is missing.
-    """
-    if arguments.in_place and (arguments.output or arguments.suffix):
-        raise ConfigError("--in-place: the output is the input; -o and --suffix do not go with it")
-    if len({target.resolve() for target in targets}) < len(targets):
-        raise ConfigError("-o: several files would be written to the same output; name a folder")
-    inputs = {file.resolve() for file in arguments.files}
-    for target in targets:
-        if target.resolve() in inputs and not arguments.in_place:
-            raise ConfigError(f"-o: {target} is an input; --in-place replaces inputs")
-        if not target.parent.is_dir():
-            raise ConfigError(f"-o: there is no folder {target.parent}")
 
 
 def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
     """Check the options, and get ready whoever is to do the work."""
     from service.settings import load_settings  # noqa: PLC0415  (pydantic, which `--help` does not need)
     from training.denoise import DenoiseOptions  # noqa: PLC0415
+    from training.output import OutputOptions  # noqa: PLC0415
+    from training.raw.metadata import exiftool_is_there  # noqa: PLC0415
 
     settings = load_settings(server=arguments.server)
     options = DenoiseOptions(
         strength=arguments.strength, noise=arguments.noise, precision=arguments.precision, force=arguments.force
     )
+    output = OutputOptions(format=arguments.format, preview=arguments.preview, strip_gps=arguments.strip_gps)
+    if output.strip_gps and not exiftool_is_there():
+        raise ConfigError("--strip-gps: exiftool does it, which is not installed")
     if not settings.server:
-        return _here(arguments, options)
+        return _here(arguments, options, output)
+    if output != OutputOptions():
+        raise ConfigError(
+            "--server: it gives DNGs with the camera's preview; --format, --preview, --strip-gps are ours"
+        )
     if arguments.device:
         raise ConfigError("--device: where the network runs is up to the server; it does not go with --server")
     from service.commands.remote import denoise_remotely  # noqa: PLC0415
@@ -140,7 +145,7 @@ def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
 
 
 @contextmanager
-def _here(arguments: argparse.Namespace, options: DenoiseOptions) -> Iterator[Denoise]:
+def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: OutputOptions) -> Iterator[Denoise]:
     """Denoise in this process: loads the model."""
     from training.denoise import denoise_file  # noqa: PLC0415
     from training.engines import load_engine  # noqa: PLC0415  (importing torch takes a second)
@@ -148,17 +153,22 @@ def _here(arguments: argparse.Namespace, options: DenoiseOptions) -> Iterator[De
     engine = load_engine(installed_models().resolve(arguments.model), arguments.device or "auto")
 
     def denoise(file: Path, target: Path, progress: Progress) -> dict[str, Any]:
-        return denoise_file(file, target, engine=engine, options=options, progress=progress).to_json()
+        report = denoise_file(file, target, engine=engine, options=options, output=output, progress=progress)
+        return report.to_json()
 
     yield denoise
 
 
-def _denoise(denoise: Denoise, file: Path, target: Path, *, quiet: bool) -> FileResult:
+def _denoise(denoise: Denoise, item: BatchItem, arguments: argparse.Namespace, pace: Pace) -> FileResult:
     """Denoise one file, with a progress bar where somebody watches, and print how it ended."""
-    started = time.perf_counter()
+    file, target, started = item.file, item.target, time.perf_counter()
     try:
-        with _Bar(file) as bar:
+        check_replaceable(item, arguments)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _Bar(f"{pace.place}{file.name}") as bar:
             report = denoise(file, target, bar.move)
+        if arguments.sidecar:
+            write_sidecar(file, target, report)
     except _FINAL_ERRORS:
         raise
     except PhotositeError as error:
@@ -168,7 +178,7 @@ def _denoise(denoise: Denoise, file: Path, target: Path, *, quiet: bool) -> File
         return print_failure(file, StorageUnavailableError(reason))
     for warning in report["warnings"]:
         print(f"photosite: {file}: warning: {warning}", file=sys.stderr)
-    if not quiet:
+    if not arguments.json:
         print(_describe(file, target, report, time.perf_counter() - started))
     return FileResult(file, output=target, report=report)
 
@@ -176,8 +186,8 @@ def _denoise(denoise: Denoise, file: Path, target: Path, *, quiet: bool) -> File
 class _Bar:
     """The progress of one file, where stderr is a terminal."""
 
-    def __init__(self, file: Path) -> None:
-        self._name = self._shown = file.name
+    def __init__(self, name: str) -> None:
+        self._name = self._shown = name
         form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
         self._bar: tqdm[Any] = tqdm(total=1.0, desc=self._name, disable=None, leave=False, bar_format=form)
 

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from service.commands.batch import raws_under
 from service.commands.results import FileResult, exit_code, print_failure
 from training.errors import RawError
 
@@ -20,7 +21,9 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
         help="say what a raw file is, and whether it can be denoised",
         description="Camera, colour pattern, levels, storage and noise model of raw files; or why they are refused.",
     )
-    parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help="raw file")
+    parser.add_argument(
+        "files", nargs="+", type=Path, metavar="FILE", help="raw file, or a folder: a table of all raws in it"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.set_defaults(run=run)
 
@@ -28,25 +31,67 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 def run(arguments: argparse.Namespace) -> int:
     """Inspect all files; 3 if none can be denoised, 4 if some cannot."""
     results = []
-    for file in arguments.files:
-        results.append(result := inspect(file))
-        if arguments.json:
-            print(json.dumps(result.to_json()), flush=True)
-        elif not result.error:
-            print("\n".join(_lines(file, result.report)))
+    for given in arguments.files:
+        table = Table(given) if given.is_dir() and not arguments.json else None
+        for file in raws_under(given) if given.is_dir() else [given]:
+            results.append(result := inspect(file, quiet=table is not None))
+            if table is not None:
+                table.print_row(result)
+            elif arguments.json:
+                print(json.dumps(result.to_json()), flush=True)
+            elif not result.error:
+                print("\n".join(_lines(file, result.report)))
     return exit_code(results)
 
 
-def inspect(file: Path) -> FileResult:
-    """Everything that the file and its pixels say; a failure where it cannot be denoised."""
+class Table:
+    """A folder's raws, one a line, as they are found out about.
+
+    Args:
+        folder: Names are shown relative to it.
+    """
+
+    COLUMNS = (("file", 28), ("camera", 26), ("ISO", 6), ("size", 11), ("pattern", 7), ("bits", 4), ("storage", 16))
+    """Title and width; a verdict follows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._print([title for title, _ in self.COLUMNS], "verdict")
+
+    def print_row(self, result: FileResult) -> None:
+        """A file's line."""
+        name = str(result.file.relative_to(self._folder))
+        if result.error:
+            self._print([name, *(len(self.COLUMNS) - 1) * ["-"]], f"{result.error.code}: {result.error.message}")
+            return
+        report = result.report
+        size = "{}×{}".format(*report["size"])
+        storage = report["compression"].removesuffix(", decoded by LibRaw")
+        facts = [
+            report["camera"],
+            report["iso"] or "-",
+            size,
+            report["cfa_pattern"],
+            report["bits_per_sample"],
+            storage,
+        ]
+        self._print([name, *map(str, facts)], "; ".join(["can be denoised", *report["warnings"]]))
+
+    def _print(self, cells: list[str], verdict: str) -> None:
+        padded = (cell.ljust(width) for cell, (_, width) in zip(cells, self.COLUMNS, strict=True))
+        print("  ".join([*padded, verdict]), flush=True)
+
+
+def inspect(file: Path, *, quiet: bool = False) -> FileResult:
+    """Everything that the file and its pixels say; a failure, printed unless `quiet`, where it cannot be denoised."""
     from training.capture_facts import describe_capture  # noqa: PLC0415  (numpy, which `--help` does not need)
 
     try:
         facts = describe_capture(file)
     except RawError as error:
-        return print_failure(file, error)
+        return FileResult(file, error=error) if quiet else print_failure(file, error)
     if facts.refusal:
-        return print_failure(file, facts.refusal)
+        return FileResult(file, error=facts.refusal) if quiet else print_failure(file, facts.refusal)
     return FileResult(file, report=facts.to_json())
 
 

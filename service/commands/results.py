@@ -23,13 +23,16 @@ class FileResult:
     output: Path | None = None
     report: dict[str, Any] = field(default_factory=dict)
     error: PhotositeError | None = None
+    skipped: bool = False
+    """Done before."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
         if self.error:
             return {"file": str(self.file), "error": {"code": self.error.code, "message": self.error.message}}
         output = {} if self.output is None else {"output": str(self.output)}
-        return {"file": str(self.file), **output, **self.report}
+        skipped = {"skipped": True} if self.skipped else {}
+        return {"file": str(self.file), **output, **skipped, **self.report}
 
 
 def print_failure(file: Path, error: PhotositeError) -> FileResult:

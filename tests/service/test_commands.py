@@ -107,10 +107,10 @@ def test_a_full_disk_is_not_blamed_on_the_input(
     assert names(workplace) == {"in.dng"}
 
 
-def test_a_folder_or_a_pipe_is_no_raw(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_pipe_is_no_raw(workplace: Path, capsys: pytest.CaptureFixture[str]) -> None:
     os.mkfifo(workplace / "pipe.dng")
-    assert main(["inspect", str(workplace / "pipe.dng"), str(workplace)]) == 3
-    assert capsys.readouterr().err.count("unreadable_raw: not a file, but a folder, a device or a pipe") == 2
+    assert main(["inspect", str(workplace / "pipe.dng")]) == 3
+    assert "unreadable_raw: not a file, but a folder, a device or a pipe" in capsys.readouterr().err
 
 
 def test_strength_0_gives_the_mosaic_back(workplace: Path) -> None:

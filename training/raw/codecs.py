@@ -103,11 +103,9 @@ def decode_deflated(
         raise UnreadableRawError(f"a chunk of the mosaic inflates to {len(inflated)} bytes or more, wanted {wanted}")
     dtype = np.dtype("u1") if bits == 8 else np.dtype(byte_order + "u2")
     numbers = np.frombuffer(inflated, dtype).reshape(shape).astype(dtype.newbyteorder("="))
-    if predictor_step:
-        whole = shape[1] // predictor_step * predictor_step  # what is left of a row Adobe's SDK stores as it is
-        for first in range(predictor_step):
-            field = slice(first, whole, predictor_step)
-            numbers[:, field] = np.cumsum(numbers[:, field], axis=1, dtype=numbers.dtype)
+    for first in range(predictor_step):
+        field = numbers[:, first::predictor_step]
+        numbers[:, first::predictor_step] = np.cumsum(field, axis=1, dtype=numbers.dtype)
     return numbers.astype(np.uint16)
 
 

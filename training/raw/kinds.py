@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+RAW_SUFFIXES = {
+    ".3fr", ".arw", ".cr2", ".cr3", ".crw", ".dcr", ".dng", ".erf", ".fff", ".iiq", ".kdc", ".mef", ".mos", ".mrw",
+    ".nef", ".nrw", ".orf", ".pef", ".raf", ".raw", ".rw2", ".rwl", ".sr2", ".srf", ".srw",
+}  # fmt: skip
+"""What raws end in, in small letters: which files of a folder are tried."""
+
+
 def foreign_kind(path: Path) -> str | None:
     """What another maker's raw a file is, in words; None for all else: a DNG, or what `open_tiff` will find fault with.
 

@@ -213,9 +213,7 @@ def _predictor_step(tiff: TiffFile, directory: Directory, compression: int, bits
         return 0
     predictor = tiff.integer(directory, tags.PREDICTOR, tags.NO_PREDICTOR)
     if predictor not in _PREDICTOR_STEPS or bits not in {8, 16}:
-        _refuse(
-            tiff, f"the mosaic's deflated numbers of {bits} bits have predictor {predictor}, which is not supported"
-        )
+        _refuse(tiff, f"the mosaic's deflated numbers of {bits} bits with predictor {predictor} are not supported")
     return _PREDICTOR_STEPS[predictor]
 
 

@@ -36,6 +36,11 @@ _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PERL5LIB")
 _MISSING = "exiftool is not installed"
 
 
+def exiftool_is_there() -> bool:
+    """Whether exiftool can be found."""
+    return shutil.which(PROGRAM) is not None
+
+
 def copy_metadata(source: Path, target: Path, name: str) -> tuple[str, ...]:
     """Copy what describes the picture, all but the pixels, from a raw into a DNG.
 
@@ -47,7 +52,7 @@ def copy_metadata(source: Path, target: Path, name: str) -> tuple[str, ...]:
     Returns:
         Warnings, in sentences: what could not be copied, and why.
     """
-    if shutil.which(PROGRAM) is None:
+    if not exiftool_is_there():
         return (f"{_MISSING}: EXIF, GPS, XMP, IPTC and maker notes were not copied into the new DNG",)
     with tempfile.TemporaryDirectory(prefix="photosite-exif-") as folder:
         # exiftool reads "%" in a file's name as a format, and "-" at its begin as an option
@@ -66,7 +71,7 @@ def strip_gps(path: Path) -> str:
     Returns:
         Why it was not done; empty where it was.
     """
-    return _MISSING if shutil.which(PROGRAM) is None else _run(path, *_GPS)
+    return _run(path, *_GPS) if exiftool_is_there() else _MISSING
 
 
 def _run(target: Path, *options: str) -> str:

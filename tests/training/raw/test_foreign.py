@@ -1,0 +1,227 @@
+"""Other makers' raws: what LibRaw says in our words, and the DNG that is made of one."""
+
+from __future__ import annotations
+
+import shutil
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from dng_factory import make_dng, sample_mosaic
+from rewriting import adobe_mosaic, rawpy_mosaic
+from vendor_factory import make_arw, make_cr2, make_nef, make_pef
+
+from training.errors import RawTooLargeError, UnreadableRawError, UnsupportedRawError
+from training.raw import metadata as exiftool
+from training.raw import tags
+from training.raw.conversion import as_dng
+from training.raw.decode import DecodeLimits, Decoder
+from training.raw.dng import read_metadata, read_raw
+from training.raw.foreign import _metadata, read_foreign
+from training.raw.kinds import foreign_kind
+from training.raw.layout import find_mosaic
+from training.raw.tiff import open_tiff
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Make = Callable[..., Path]
+
+MAKERS: list[Any] = [
+    pytest.param(make_nef, 12, id="NEF"),
+    pytest.param(make_arw, 14, id="ARW"),
+    pytest.param(make_pef, 12, id="PEF"),
+    pytest.param(make_cr2, 14, id="CR2"),
+]
+FACTS: dict[str, Any] = {
+    "pattern": "RGGB", "colour_ids": [0, 1, 3, 2], "black_by_id": [500, 510, 520, 530], "white": 16383,
+    "margins": [0, 0], "visible": [100, 120], "crop_corner": [0, 0], "crop": [0, 0], "flip": 0,
+    "camera_gains": [2.0, 1.0, 1.6, 0.0], "daylight_gains": [1.0, 1.0, 1.0, 0.0],
+    "xyz_to_camera": np.eye(3).tolist(), "iso": 0.0, "time_s": 0.0, "f_number": 0.0, "captured": None,
+}  # fmt: skip
+
+
+def metadata_of(**differences: Any) -> Any:
+    """What becomes of LibRaw's facts about a frame of 110×130."""
+    return _metadata(FACTS | differences, (110, 130), "Phantom", "One", "a raw of Phantom")
+
+
+@pytest.mark.parametrize(("make", "bits"), MAKERS)
+def test_libraws_mosaic_is_the_makers(tmp_path: Path, make: Make, bits: int) -> None:
+    mosaic = sample_mosaic(300, 420, bits=bits)
+    path = make(tmp_path / "a.raw", mosaic)
+    raw = read_raw(path)
+    np.testing.assert_array_equal(raw.mosaic, mosaic)
+    assert (raw.metadata.iso, raw.metadata.exposure.f_number) == (1600, pytest.approx(2.8))
+    assert raw.metadata.cfa_pattern == ("BGGR" if make is make_pef else "RGGB")
+    assert raw.metadata.levels.white_level >= 2**bits * 0.98
+    assert read_metadata(path) == raw.metadata
+
+
+def test_canons_slices_are_put_together(tmp_path: Path) -> None:
+    mosaic = sample_mosaic(300, 420)
+    path = make_cr2(tmp_path / "a.cr2", mosaic, slices=(2, 144, 132))
+    np.testing.assert_array_equal(read_raw(path).mosaic, mosaic)
+
+
+@pytest.mark.parametrize(("make", "bits"), MAKERS)
+def test_the_new_dng_says_the_same_as_the_raw(tmp_path: Path, make: Make, bits: int) -> None:
+    path = make(tmp_path / "a.raw", sample_mosaic(300, 420, bits=bits))
+    before = read_raw(path)
+    dng = as_dng(path, tmp_path, "IMG_1.ARW").path
+    after = read_raw(dng)
+    np.testing.assert_array_equal(after.mosaic, before.mosaic)
+    np.testing.assert_array_equal(rawpy_mosaic(dng), before.mosaic)
+    np.testing.assert_array_equal(adobe_mosaic(dng), before.mosaic)
+    for name in ("make", "model", "iso", "cfa_pattern", "active_area", "levels", "orientation"):
+        assert getattr(after.metadata, name) == getattr(before.metadata, name), name
+    old, new = before.metadata.colour, after.metadata.colour
+    np.testing.assert_allclose(new.as_shot_neutral, old.as_shot_neutral, atol=1e-6)
+    np.testing.assert_allclose(new.xyz_to_camera, old.xyz_to_camera, atol=1e-4)
+    assert after.metadata.exposure.time_s == pytest.approx(1 / 125)
+
+
+def test_the_cameras_preview_and_sonys_lens_corrections_come_along(tmp_path: Path) -> None:
+    path = make_arw(tmp_path / "a.arw", sample_mosaic(300, 420))
+    preview = read_foreign(path, "a raw of SONY").preview
+    with open_tiff(as_dng(path, tmp_path).path) as tiff:
+        raw = find_mosaic(tiff).directory
+        assert tiff.values(raw, 0x7037) == (16, *range(-160, 0, 10))
+        _, shown = tiff.sub_directories[tiff.chain[0].offset]
+        (at,), (size,) = (tiff.integers(shown, tag) for tag in (tags.STRIP_OFFSETS, tags.STRIP_BYTE_COUNTS))
+        assert tiff.read(at, size) == preview
+        assert tiff.integer(shown, tags.IMAGE_WIDTH) == 160
+
+
+def test_without_exiftool_a_warning_says_what_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exiftool, "PROGRAM", "no-such-program")
+    path = make_nef(tmp_path / "a.nef", sample_mosaic(100, 120, bits=12))
+    made = as_dng(path, tmp_path)
+    assert made.warnings == (
+        "exiftool is not installed: EXIF, GPS, XMP, IPTC and maker notes were not copied into the new DNG",
+    )
+    assert read_raw(made.path).metadata.iso == 1600, "LibRaw knows that much"
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not installed")
+def test_a_source_whose_name_exiftool_would_take_for_a_format_is_copied(tmp_path: Path) -> None:
+    (tmp_path / "-100%d").mkdir()
+    path = make_nef(tmp_path / "-100%d" / "%f -x.nef", sample_mosaic(100, 120, bits=12))
+    made = as_dng(path, tmp_path)
+    assert made.warnings == ()
+    assert b"Phantom 50mm" in made.path.read_bytes()
+
+
+def test_what_exiftool_complains_about_becomes_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exiftool, "PROGRAM", "false")
+    path = make_nef(tmp_path / "a.nef", sample_mosaic(100, 120, bits=12))
+    (warning,) = as_dng(path, tmp_path).warnings
+    assert warning.startswith("not all of EXIF, XMP and maker notes could be copied: false ended with exit code 1")
+
+
+@pytest.mark.parametrize(
+    ("margins", "pattern"),
+    [([0, 0], "RGGB"), ([2, 4], "RGGB"), ([0, 1], "GRBG"), ([1, 0], "GBRG"), ([5, 7], "BGGR")],
+)
+def test_pattern_and_black_are_read_from_the_active_areas_corner(margins: list[int], pattern: str) -> None:
+    metadata = metadata_of(margins=margins)  # of the colour ids R, G1, B, G2 this frame's greens in red rows are G1
+    assert metadata.cfa_pattern == pattern
+    assert metadata.levels.black_level == (500, 510, 530, 520)
+
+
+def test_an_active_area_beyond_the_frame_is_cut() -> None:
+    assert tuple(metadata_of(margins=[8, 8], visible=[110, 130]).active_area) == (8, 8, 110, 130)
+
+
+def test_a_crop_lies_within_the_active_area() -> None:
+    metadata = metadata_of(margins=[8, 6], crop_corner=[10, 16], crop=[80, 70])
+    assert tuple(metadata.default_crop) == (10, 16, 90, 86)
+    assert metadata_of().default_crop is None
+
+
+def test_without_the_cameras_white_balance_daylights_counts() -> None:
+    assert metadata_of().colour.as_shot_neutral == (0.5, 1.0, 0.625)
+    assert metadata_of(camera_gains=[0.0, 1.0, 0.0, 0.0]).colour.as_shot_neutral == (1.0, 1.0, 1.0)
+    assert metadata_of(camera_gains=[0.0] * 4, daylight_gains=[0.0] * 4).colour.as_shot_neutral is None
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "facts"),
+    [
+        (UnsupportedRawError, "not one of the four Bayer patterns", {"pattern": "RGGG"}),
+        (UnsupportedRawError, "64 are needed", {"visible": [30, 100]}),
+        (UnreadableRawError, "levels make no sense", {"white": 510}),
+        (UnreadableRawError, "levels make no sense", {"white": 0}),
+    ],
+)
+def test_facts_that_make_no_sense_are_refused(error: type[Exception], reason: str, facts: dict[str, Any]) -> None:
+    with pytest.raises(error, match=reason):
+        metadata_of(**facts)
+
+
+HOSTILE = {
+    "FUJIFILM header only": b"FUJIFILMCCD-RAW 0201FF383501FinePix".ljust(200, b"\0"),
+    "CR3 header only": b"\0\0\0\x18ftypcrx ".ljust(400, b"\0"),
+    "RW2 header only": b"IIU\0\x08\0\0\0".ljust(64, b"\0"),
+    "ORF header only": b"IIRO\x08\0\0\0".ljust(64, b"\0"),
+}
+
+
+@pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
+def test_what_only_looks_like_a_raw_is_refused(tmp_path: Path, data: bytes) -> None:
+    path = tmp_path / "a.raw"
+    path.write_bytes(data)
+    assert foreign_kind(path)
+    with pytest.raises(UnreadableRawError):
+        read_raw(path)
+
+
+def test_a_raw_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    path = make_cr2(tmp_path / "a.cr2", sample_mosaic(300, 420))
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(UnreadableRawError):
+        read_raw(path)
+
+
+def test_a_claim_of_too_many_photosites_is_refused_before_they_are_decoded(tmp_path: Path) -> None:
+    path = make_pef(tmp_path / "a.pef", sample_mosaic(100, 120, bits=12))
+    data = bytearray(path.read_bytes())
+    with open_tiff(path) as tiff:
+        for tag in (tags.IMAGE_WIDTH, tags.IMAGE_LENGTH):
+            at = tiff.chain[0].entries[tag].value_offset
+            data[at : at + 4] = (30_000).to_bytes(4, "big")
+    path.write_bytes(data)
+    with pytest.raises((RawTooLargeError, UnreadableRawError)):
+        read_raw(path)
+
+
+def test_computing_time_is_limited_for_libraw_too(tmp_path: Path) -> None:
+    path = make_cr2(tmp_path / "a.cr2", sample_mosaic(2000, 3000))
+    limits = DecodeLimits(cpu_s=0, foreign_cpu_s_per_megapixel=0)
+    with Decoder(limits) as decoder, pytest.raises(UnreadableRawError, match="computing time"):
+        deque((decoder.decode_foreign(path) for _ in range(40)), maxlen=0)  # the limit counts in whole seconds
+
+
+def test_a_dng_is_no_foreign_raw(tmp_path: Path) -> None:
+    path = make_dng(tmp_path / "a.dng", sample_mosaic(100, 120))
+    assert foreign_kind(path) is None
+    assert as_dng(path, tmp_path) == (path, ())
+
+
+def test_a_tiff_that_names_no_camera_is_no_raw(tmp_path: Path) -> None:
+    path = make_dng(
+        tmp_path / "a.tif", sample_mosaic(100, 120),
+        ifd0_tags={tags.DNG_VERSION: None, tags.MAKE: None, tags.MODEL: None},
+    )  # fmt: skip
+    with pytest.raises(UnreadableRawError, match="names no camera"):
+        foreign_kind(path)
+
+
+def test_the_kodak_raw_is_read_and_becomes_a_dng(tmp_path: Path, shared_data: Path) -> None:
+    path = shared_data / "raw" / "kodak-dc50-grbg.kdc"
+    raw = read_raw(path)
+    assert (raw.metadata.cfa_pattern, raw.mosaic.shape, raw.metadata.iso) == ("GRBG", (512, 768), 84)
+    np.testing.assert_array_equal(raw.mosaic, rawpy_mosaic(path))
+    np.testing.assert_array_equal(read_raw(as_dng(path, tmp_path).path).mosaic, raw.mosaic)
