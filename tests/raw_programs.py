@@ -1,4 +1,4 @@
-"""Raw programs that nobody here wrote, as tests run them: the mosaic, the tags and the picture that each sees in a file.
+"""Raw programs that nobody here wrote, as tests run them: the mosaic, the tags, the picture that each sees in a file.
 
 Their exit codes lie, so only what they print or write counts.
 """

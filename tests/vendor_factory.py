@@ -28,6 +28,7 @@ from dng_factory import (
     short,
     sshort,
     text,
+    undefined,
 )
 
 from training.raw import tags
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CR2_SLICES = 0xC640
+GAINS = {"R": 2.0, "G": 1.0, "B": 1.5}
+"""White balance of NEF and ARW; the other two keep it in notes that are not written here."""
 NEF_WHITE, ARW_WHITE, PEF_WHITE, CR2_WHITE = 4095, 16383, 4095, 16383
 """The largest number of each."""
 
@@ -47,7 +50,8 @@ def make_nef(path: Path, mosaic: NDArray[np.uint16]) -> Path:
     raw = _mosaic_tags(mosaic, 12, "RGGB")
     preview = encode_jpeg(160, 120)
     ifd0 = _camera_tags("NIKON CORPORATION", "NIKON D70") | _preview_tags(preview, 160, 120)
-    files = assemble({"ifd0": ifd0, "raw": raw, "exif": _exif_tags()}, _pixels(preview, mosaic, 12), ">")
+    exif = _exif_tags() | {tags.MAKER_NOTE: undefined(_nikon_note())}
+    files = assemble({"ifd0": ifd0, "raw": raw, "exif": exif}, _pixels(preview, mosaic, 12), ">")
     path.write_bytes(files)
     return path
 
@@ -58,6 +62,7 @@ def make_arw(path: Path, mosaic: NDArray[np.uint16]) -> Path:
         0x7032: sshort(16, *range(0, 160, 10)),
         0x7035: sshort(32, *range(-16, 16)),
         0x7037: sshort(16, *range(-160, 0, 10)),
+        0x7313: sshort(*(round(1024 * GAINS[colour]) for colour in "RGGB")),
     }
     preview = encode_jpeg(160, 120)
     ifd0 = _camera_tags("SONY", "ILCE-7M2") | _preview_tags(preview, 160, 120)
@@ -110,6 +115,12 @@ def make_cr2(path: Path, mosaic: NDArray[np.uint16], slices: tuple[int, int, int
     data = preview.ljust(rgb_at - at, b"\0") + bytes(16 * 16 * 3 * 2) + jpeg
     path.write_bytes(header + linked + encode_directory(_exif_tags(), offsets[4], "<") + data)
     return path
+
+
+def _nikon_note() -> bytes:
+    """Nikon's MakerNote with a white balance: a TIFF file of its own, whose offsets begin after ten bytes."""
+    fields = {0x0001: undefined(b"0210"), 0x000C: rational(GAINS["R"], GAINS["B"], 1, 1)}
+    return b"Nikon\0\2\x10\0\0" + struct.pack(">2sHI", b"MM", 42, 8) + encode_directory(fields, 8, ">")
 
 
 def _sliced(mosaic: NDArray[np.uint16], slices: tuple[int, int, int]) -> NDArray[np.uint16]:

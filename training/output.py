@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from training.raw.rewrite import DngChanges
 
 MOST_THUMBNAIL = 256
-"""Pixels of the longer side up to which a preview is a thumbnail: stored uncompressed."""
+"""Pixels of the longer side up to which IFD0's picture is a thumbnail: stored uncompressed."""
 
 Format = Literal["dng", "tiff", "npy"]
 Preview = Literal["keep", "render", "none"]
@@ -115,8 +115,8 @@ def _new_previews(source: Path, raw: RawImage, output: OutputOptions) -> Mapping
 
 
 def _rendered(place: PreviewPlace, raw: RawImage) -> Picture | None:
-    """A picture of the denoised mosaic at the old preview's size, as a thumbnail where that was one."""
-    if place.long_edge <= MOST_THUMBNAIL:
+    """A picture of the denoised mosaic at the old preview's size; IFD0's thumbnail as every reader expects it."""
+    if place.in_ifd0 and place.long_edge <= MOST_THUMBNAIL:
         return _thumbnail(raw)
     return jpeg_picture(encode_jpeg(_picture(raw, place.long_edge)))
 

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from dng_factory import sample_mosaic
 from prometheus_client.parser import text_string_to_metric_families
 from service_process import MAX_UPLOAD_BYTES, wait_until
+from vendor_factory import make_nef
 
 from training.denoise import DenoiseOptions, denoise_file
 from training.engines import load_engine
@@ -91,6 +93,42 @@ def test_libraw_reads_the_pixels_that_the_library_wrote(service: RunningService,
     assert after.shape == before.mosaic.shape
     assert np.array_equal(after[outside], before.mosaic[outside])
     assert (after[inside] != before.mosaic[inside]).mean() > 0.5
+
+
+@pytest.fixture(scope="module")
+def foreign_raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A NEF."""
+    return make_nef(tmp_path_factory.mktemp("raw") / "DSC_0001.NEF", sample_mosaic(300, 420, bits=12))
+
+
+@pytest.mark.parametrize("media_type", ["image/x-nikon-nef", "application/octet-stream", "image/x-adobe-dng"])
+def test_another_makers_raw_is_answered_with_a_dng(
+    service: RunningService, foreign_raw: Path, tmp_path: Path, media_type: str
+) -> None:
+    query = {"strength": "0", "noise": "1e-3,1e-6"}
+    with foreign_raw.open("rb") as file:
+        files = {"file": (foreign_raw.name, file, media_type)}
+        response = service.client.post("/denoise", files=files, params=query, headers={"Prefer": "wait=60"})
+    assert response.status_code == 200, response.text
+    assert response.headers["content-type"] == "image/x-adobe-dng"
+    assert "DSC_0001-denoised.dng" in response.headers["content-disposition"]
+    (tmp_path / "out.dng").write_bytes(response.content)
+    assert np.array_equal(read_raw(tmp_path / "out.dng").mosaic, read_raw(foreign_raw).mosaic)
+    assert b"DSC_0001.NEF\0" in response.content, "OriginalRawFileName is the name that it was sent with"
+
+
+def test_another_makers_raw_comes_as_a_body_without_a_name_too(service: RunningService, foreign_raw: Path) -> None:
+    response = service.client.post(
+        "/denoise", content=foreign_raw.read_bytes(), params={"noise": "1e-3,1e-6"}, headers={"Prefer": "wait=60"}
+    )
+    assert response.status_code == 200, response.text
+    assert response.headers["x-photosite-noise-source"] == "request"
+
+
+def test_what_only_begins_like_another_makers_raw_fails_as_a_job(service: RunningService) -> None:
+    data = b"FUJIFILMCCD-RAW 0201FF383501Nothing".ljust(4096, b"\0")
+    response = service.client.post("/denoise", content=data, headers={"Prefer": "wait=60"})
+    check_problem(response, 422, "unreadable_raw")
 
 
 def test_strength_0_gives_every_pixel_back(service: RunningService, raw: Path, tmp_path: Path) -> None:
