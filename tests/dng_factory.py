@@ -49,6 +49,8 @@ _FORMATS = {
     11: "f",
     12: "d",
     13: "I",
+    16: "Q",
+    18: "Q",
 }
 
 
@@ -143,6 +145,7 @@ def make_dng(
     deflate_predictor: int = 1,
     sub_ifd: bool = False,
     data_first: bool = False,
+    big_tiff: bool = False,
     active_area: tuple[int, int, int, int] | None = None,
     black_level: float | Sequence[float] | None = 0,
     black_repeat: tuple[int, int] | None = None,
@@ -182,6 +185,7 @@ def make_dng(
         deflate_predictor: 1 none, 2 differences of neighbours, 34892 of those two apart, 34893 four.
         sub_ifd: The mosaic in a SubIFD and a thumbnail in IFD0, not the mosaic in IFD0.
         data_first: Pixels before the directories, not after them.
+        big_tiff: Counts and offsets of 64 bits.
         active_area: Top, left, bottom, right; no tag if None.
         black_level: One value, or one for each place of `black_repeat`; no tag if None.
         black_repeat: Rows and columns; guessed from the number of values if None.
@@ -268,7 +272,7 @@ def make_dng(
         pixels["ifd0"] = [thumbnail]
     if sub_ifd and preview is not None:
         directories["preview"], pixels["preview"] = _preview_tags(preview), [preview]
-    path.write_bytes(assemble(directories, pixels, byte_order, data_first=data_first))
+    path.write_bytes(assemble(directories, pixels, byte_order, data_first=data_first, big_tiff=big_tiff))
     return path
 
 
@@ -334,6 +338,7 @@ def assemble(
     byte_order: str,
     *,
     data_first: bool = False,
+    big_tiff: bool = False,
 ) -> bytes:
     """Lay out directories and pixel data, and fill in every offset.
 
@@ -342,6 +347,7 @@ def assemble(
         pixels: The strips or tiles of each directory that has any.
         byte_order: "<" or ">".
         data_first: Pixels before the directories.
+        big_tiff: Counts and offsets of 64 bits.
 
     Returns:
         The file.
@@ -353,9 +359,10 @@ def assemble(
         complete["ifd0"].setdefault(tags.SUB_IFDS, long(*(0 for _ in children)))
     if "exif" in complete:
         complete["ifd0"].setdefault(tags.EXIF_IFD, long(0))
-    sizes = {name: len(encode_directory(fields, 0, byte_order)) for name, fields in complete.items()}
+    sizes = {n: len(encode_directory(fields, 0, byte_order, big_tiff=big_tiff)) for n, fields in complete.items()}
+    begin = 16 if big_tiff else 8
     data_size = sum(len(chunk) + len(chunk) % 2 for chunks in pixels.values() for chunk in chunks)
-    at = 8 + data_size if data_first else 8
+    at = begin + data_size if data_first else begin
     offsets = {}
     for name, size in sizes.items():
         offsets[name], at = at, at + size
@@ -363,9 +370,15 @@ def assemble(
         _point(complete["ifd0"], tags.SUB_IFDS, [offsets[name] for name in children])
     if "exif" in complete:
         _point(complete["ifd0"], tags.EXIF_IFD, [offsets["exif"]])
-    data = _place_pixels(complete, pixels, 8 if data_first else at)
-    encoded = b"".join(encode_directory(fields, offsets[name], byte_order) for name, fields in complete.items())
-    header = (b"II" if byte_order == "<" else b"MM") + struct.pack(byte_order + "HI", 42, offsets["ifd0"])
+    data = _place_pixels(complete, pixels, begin if data_first else at)
+    encoded = b"".join(
+        encode_directory(fields, offsets[name], byte_order, big_tiff=big_tiff) for name, fields in complete.items()
+    )
+    first = offsets["ifd0"]
+    header = (
+        struct.pack(byte_order + "HHHQ", 43, 8, 0, first) if big_tiff else struct.pack(byte_order + "HI", 42, first)
+    )
+    header = (b"II" if byte_order == "<" else b"MM") + header
     return header + (data + encoded if data_first else encoded + data)
 
 
@@ -387,19 +400,20 @@ def _point(fields: dict[int, Field], tag: int, offsets: Sequence[int]) -> None:
         fields[tag] = long(*offsets)
 
 
-def encode_directory(fields: Mapping[int, Field], offset: int, byte_order: str) -> bytes:
+def encode_directory(fields: Mapping[int, Field], offset: int, byte_order: str, *, big_tiff: bool = False) -> bytes:
     """A directory as it lies at `offset`, followed by its values."""
-    values_at = offset + 2 + 12 * len(fields) + 4
-    table, values = struct.pack(byte_order + "H", len(fields)), b""
+    counter, number, inside = ("Q", "Q", 8) if big_tiff else ("H", "I", 4)
+    table, values = struct.pack(byte_order + counter, len(fields)), b""
+    values_at = offset + len(table) + (4 + 2 * inside) * len(fields) + inside
     for tag, entry in sorted(fields.items()):
         value = entry.encode(byte_order)
-        table += struct.pack(byte_order + "HHI", tag, entry.type, entry.count)
-        if len(value) <= 4:
-            table += value.ljust(4, b"\0")
+        table += struct.pack(f"{byte_order}HH{number}", tag, entry.type, entry.count)
+        if len(value) <= inside:
+            table += value.ljust(inside, b"\0")
         else:
-            table += struct.pack(byte_order + "I", values_at + len(values))
+            table += struct.pack(byte_order + number, values_at + len(values))
             values += value + b"\0" * (len(value) % 2)
-    return table + b"\0" * 4 + values
+    return table + b"\0" * inside + values
 
 
 def _black_fields(

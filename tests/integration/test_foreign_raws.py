@@ -191,7 +191,7 @@ def neutral_rawtherapee_picture(program: Program, path: Path) -> np.ndarray[Any,
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("maker", "picture", "most"),
+    "case",
     [
         ("nef", libraw_picture, 0.001),
         ("nef", dcraw_picture, 0.001),
@@ -200,10 +200,12 @@ def neutral_rawtherapee_picture(program: Program, path: Path) -> np.ndarray[Any,
         ("arw", dcraw_picture, 0.001),
         ("arw", neutral_rawtherapee_picture, 0.02),  # it has levels of its own for this camera's ARW
     ],
+    ids=lambda case: f"{case[0]}-{case[1].__name__}",
 )
 def test_the_dng_looks_like_the_raw(
-    tmp_path: Path, engine: Engine, program: Program, maker: str, picture: Callable[..., Any], most: float
+    tmp_path: Path, engine: Engine, program: Program, case: tuple[str, Callable[..., Any], float]
 ) -> None:
+    maker, picture, most = case
     make, bits = MAKERS[maker]
     source = make(tmp_path / f"in.{maker}", sample_mosaic(600, 900, bits=bits))
     target = denoised(source, engine, 0)

@@ -16,6 +16,8 @@ from training.raw import tiff as types
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    from training.raw.tiff import TiffForm
+
 _CODES = {
     types.BYTE: "B",
     types.SHORT: "H",
@@ -50,18 +52,24 @@ def number_field(tag: int, kind: int, numbers: Sequence[float], byte_order: str)
     return Field(tag, kind, struct.pack(f"{byte_order}{len(numbers)}{_CODES[kind]}", *numbers))
 
 
-def directory_size(head: bytes, byte_order: str) -> int:
-    r"""Bytes of a directory, without its values, by its first two bytes.
+def directory_size(head: bytes, byte_order: str, form: TiffForm = types.CLASSIC) -> int:
+    r"""Bytes of a directory, without its values, by its first bytes, which count its entries.
 
     >>> directory_size(b"\x00\x03", ">")
     42
     """
-    (count,) = struct.unpack(byte_order + "H", head)
-    return 2 + 12 * int(count) + 4
+    (count,) = struct.unpack(byte_order + form.counter, head)
+    return form.directory_size(int(count))
 
 
 def rewrite_directory(
-    old: bytes, *, drop: Collection[int], put: Iterable[Field], offset: int, byte_order: str
+    old: bytes,
+    *,
+    drop: Collection[int],
+    put: Iterable[Field],
+    offset: int,
+    byte_order: str,
+    form: TiffForm = types.CLASSIC,
 ) -> bytes:
     """A directory with some of its fields dropped and others put in their place or added.
 
@@ -71,22 +79,24 @@ def rewrite_directory(
         put: Fields to have; they replace those of the same tags.
         offset: Where the new directory will begin in the file; even.
         byte_order: "<" or ">".
+        form: TIFF or BigTIFF.
 
     Returns:
         The new directory, followed by the values of `put` that do not fit into it.
     """
     fields = {field.tag: field for field in put}
-    entries = [old[at : at + 12] for at in range(2, len(old) - 4, 12)]
+    places = range(form.count_size, len(old) - form.offset_size, form.entry_size)
+    entries = [old[at : at + form.entry_size] for at in places]
     records = [(_tag(entry, byte_order), entry) for entry in entries]
     records = [(tag, entry) for tag, entry in records if tag not in fields and tag not in drop]
     values = b""
-    values_offset = offset + 2 + 12 * (len(records) + len(fields)) + 4
+    values_offset = offset + form.directory_size(len(records) + len(fields))
     for field in fields.values():
-        record, value = _entry(field, values_offset + len(values), byte_order)
+        record, value = _entry(field, values_offset + len(values), byte_order, form)
         records.append((field.tag, record))
         values += value
     table = b"".join(entry for _, entry in sorted(records, key=lambda record: record[0]))
-    return struct.pack(byte_order + "H", len(records)) + table + old[-4:] + values
+    return struct.pack(byte_order + form.counter, len(records)) + table + old[-form.offset_size :] + values
 
 
 def _tag(entry: bytes, byte_order: str) -> int:
@@ -94,10 +104,10 @@ def _tag(entry: bytes, byte_order: str) -> int:
     return int(tag)
 
 
-def _entry(field: Field, value_offset: int, byte_order: str) -> tuple[bytes, bytes]:
-    """Its 12 bytes, and the bytes that belong at `value_offset`; a value begins on an even byte."""
+def _entry(field: Field, value_offset: int, byte_order: str, form: TiffForm) -> tuple[bytes, bytes]:
+    """Its own bytes, and the bytes that belong at `value_offset`; a value begins on an even byte."""
     count = len(field.value) // types.TYPE_SIZES[field.type]
-    head = struct.pack(byte_order + "HHI", field.tag, field.type, count)
-    if len(field.value) <= 4:
-        return head + field.value.ljust(4, b"\0"), b""
-    return head + struct.pack(byte_order + "I", value_offset), field.value + b"\0" * (len(field.value) % 2)
+    head = struct.pack(f"{byte_order}HH{form.number}", field.tag, field.type, count)
+    if len(field.value) <= form.offset_size:
+        return head + field.value.ljust(form.offset_size, b"\0"), b""
+    return head + struct.pack(byte_order + form.number, value_offset), field.value + b"\0" * (len(field.value) % 2)

@@ -16,6 +16,7 @@ from training.errors import RawTooLargeError, UnreadableRawError, UnsupportedRaw
 from training.raw import tags
 from training.raw.bayer import parse_cfa_pattern
 from training.raw.jpeg import parse_jpeg_frame
+from training.raw.tiff import CLASSIC
 
 if TYPE_CHECKING:
     from training.raw.bayer import CfaPattern
@@ -279,7 +280,7 @@ def _chunk_extents(
 
 def _check_extents(tiff: TiffFile, layout: MosaicLayout) -> None:
     """Every chunk lies inside the file, and no two share a byte."""
-    end = 8  # the header's bytes belong to no chunk
+    end = 8 if tiff.form is CLASSIC else 16  # the header's bytes belong to no chunk
     for chunk in sorted(layout.chunks):
         if chunk.size <= 0:
             raise UnreadableRawError("a strip or tile of the mosaic is empty")

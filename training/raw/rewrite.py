@@ -172,14 +172,14 @@ class _Output:
 
     def write_directory(self, directory: Directory, drop: Collection[int], put: list[Field]) -> None:
         """Append a directory's new form, made of its old one as it stands in the unfinished file by now."""
-        order = self.tiff.byte_order
+        order, form = self.tiff.byte_order, self.tiff.form
         self.file.seek(directory.offset)
-        head = self.file.read(2)
-        old = head + self.file.read(directory_size(head, order) - 2)
+        head = self.file.read(form.count_size)
+        old = head + self.file.read(directory_size(head, order, form) - len(head))
         offset = self.space.append(0)
-        new = rewrite_directory(old, drop=drop, put=put, offset=offset, byte_order=order)
+        new = rewrite_directory(old, drop=drop, put=put, offset=offset, byte_order=order, form=form)
         self._write(self.space.append(len(new)), new)
-        self._write(directory.pointer_offset, struct.pack(order + "I", offset))
+        self._write(directory.pointer_offset, struct.pack(order + directory.pointer_code, offset))
 
     def _write(self, offset: int, data: bytes) -> None:
         self.file.seek(offset)
@@ -304,7 +304,9 @@ def _children(output: _Output, dropped: set[int]) -> list[Field]:
     if entry is None or not dropped:
         return []
     output.file.seek(entry.value_offset)
-    places = range(entry.value_offset, entry.value_offset + entry.size, 4)
-    pointers = struct.unpack(f"{output.tiff.byte_order}{entry.count}I", output.file.read(entry.size))
+    size = types.TYPE_SIZES[entry.type]
+    places = range(entry.value_offset, entry.value_offset + entry.size, size)
+    code = "I" if size == 4 else "Q"
+    pointers = struct.unpack(f"{output.tiff.byte_order}{entry.count}{code}", output.file.read(entry.size))
     kept = [pointer for place, pointer in zip(places, pointers, strict=True) if place not in dropped]
     return [number_field(tags.SUB_IFDS, types.LONG, kept, output.tiff.byte_order)] if kept else []

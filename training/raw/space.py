@@ -86,7 +86,7 @@ def mosaic_space(tiff: TiffFile, layout: MosaicLayout, more: Iterable[tuple[int,
 
 def _directory_ranges(tiff: TiffFile) -> Iterator[tuple[int, int]]:
     for directory in tiff.directories:
-        yield directory.offset, directory.offset + 2 + 12 * len(directory.entries) + 4
+        yield directory.offset, directory.offset + tiff.form.directory_size(len(directory.entries))
         for entry in directory.entries.values():
             yield entry.value_offset, entry.value_offset + entry.size
 

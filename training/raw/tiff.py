@@ -2,7 +2,8 @@
 
 In the flow: the first thing that touches an upload. Only directory structure is read here; no pixel is decoded.
 
-Source: TIFF 6.0 (Adobe, 1992), section 2; TIFF Technical Note 1 (SubIFDs). The limits are ours.
+Source: TIFF 6.0 (Adobe, 1992), section 2; TIFF Technical Note 1 (SubIFDs); BigTIFF (Aware Systems, 2007), which DNG 1.7
+allows. The limits are ours.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import os
 import stat
 import struct
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 import numpy as np
 
@@ -33,8 +34,41 @@ MAX_TEXT_BYTES = 4096
 SUB_IFDS = 330
 EXIF_IFD = 34665
 
+
+class TiffForm(NamedTuple):
+    """How a file writes its directories: `struct`'s codes."""
+
+    counter: str
+    """How many entries a directory has."""
+    number: str
+    """How many values an entry has, their offset, and any other offset."""
+
+    @property
+    def count_size(self) -> int:
+        """Bytes of a directory before its first entry."""
+        return struct.calcsize(f"<{self.counter}")
+
+    @property
+    def offset_size(self) -> int:
+        """Bytes of an offset; a value of so many lies in the entry itself."""
+        return struct.calcsize(f"<{self.number}")
+
+    @property
+    def entry_size(self) -> int:
+        """Bytes of an entry."""
+        return 4 + 2 * self.offset_size
+
+    def directory_size(self, entries: int) -> int:
+        """Bytes of a directory, the offset of the next one included, without its values."""
+        return self.count_size + entries * self.entry_size + self.offset_size
+
+
+CLASSIC, BIG = TiffForm("H", "I"), TiffForm("Q", "Q")
+"""TIFF as it always was, and BigTIFF."""
+
 BYTE, ASCII, SHORT, LONG, RATIONAL, SBYTE, UNDEFINED = 1, 2, 3, 4, 5, 6, 7
 SSHORT, SLONG, SRATIONAL, FLOAT, DOUBLE, IFD = 8, 9, 10, 11, 12, 13
+LONG8, SLONG8, IFD8 = 16, 17, 18
 TYPE_SIZES = {
     BYTE: 1,
     ASCII: 1,
@@ -49,6 +83,9 @@ TYPE_SIZES = {
     FLOAT: 4,
     DOUBLE: 8,
     IFD: 4,
+    LONG8: 8,
+    SLONG8: 8,
+    IFD8: 8,
 }
 _NUMPY_TYPES = {
     BYTE: "u1",
@@ -63,6 +100,9 @@ _NUMPY_TYPES = {
     FLOAT: "f4",
     DOUBLE: "f8",
     IFD: "u4",
+    LONG8: "u8",
+    SLONG8: "i8",
+    IFD8: "u8",
 }
 
 _OTHER_RAWS = {
@@ -93,9 +133,9 @@ class Entry:
     count: int
     """How many values."""
     value_offset: int
-    """Where in the file its value begins (inside the directory itself for up to 4 bytes)."""
+    """Where in the file its value begins (inside the directory itself for up to 4 bytes, in a BigTIFF 8)."""
     entry_offset: int
-    """Where in the file its 12 directory bytes begin."""
+    """Where in the file its own bytes begin."""
 
     @property
     def size(self) -> int:
@@ -114,7 +154,9 @@ class Directory:
     next_offset: int
     """Where the next directory of its chain begins, 0 for none."""
     pointer_offset: int
-    """Where the 4 bytes lie that point to this directory: header, SubIFDs value, or another's next-pointer."""
+    """Where the bytes lie that point to this directory: header, SubIFDs value, or another's next-pointer."""
+    pointer_code: str = "I"
+    """What these are to `struct`."""
 
 
 @dataclass(slots=True)
@@ -133,6 +175,7 @@ class TiffFile:
     """IFD0 and those linked after it."""
     sub_directories: dict[int, list[Directory]] = field(default_factory=dict)
     """SubIFDs by the offset of the directory that names them."""
+    form: TiffForm = CLASSIC
     _descriptor: int = -1
     _base: int = 0
     """Where in the file offset 0 lies."""
@@ -251,24 +294,26 @@ class TiffFile:
             .strip()
         )
 
-    def _parse_directory(self, offset: int, pointer_offset: int) -> Directory:
-        count = self._entry_count(offset)
-        table = self.read(offset + 2, 12 * count + 4)
+    def _parse_directory(self, offset: int, pointer_offset: int, pointer_code: str = "I") -> Directory:
+        count, form = self._entry_count(offset), self.form
+        first = offset + form.count_size
+        table = self.read(first, form.directory_size(count) - form.count_size)
         entries: dict[int, Entry] = {}
         for index in range(count):
-            entry = self._parse_entry(table, offset + 2, 12 * index)
+            entry = self._parse_entry(table, first, form.entry_size * index)
             if entry is not None:
                 entries.setdefault(entry.tag, entry)
-        (next_offset,) = struct.unpack_from(self.byte_order + "I", table, 12 * count)
-        return Directory(offset, entries, next_offset, pointer_offset)
+        (next_offset,) = struct.unpack_from(self.byte_order + form.number, table, form.entry_size * count)
+        return Directory(offset, entries, next_offset, pointer_offset, pointer_code)
 
     def _parse_entry(self, table: bytes, table_offset: int, at: int) -> Entry | None:
-        tag, kind, count, value = struct.unpack_from(self.byte_order + "HHII", table, at)
+        number, inside = self.form.number, self.form.offset_size
+        tag, kind, count, value = struct.unpack_from(f"{self.byte_order}HH{number}{number}", table, at)
         if kind not in TYPE_SIZES:
             return None  # TIFF 6.0: readers skip fields of an unknown type
         entry = Entry(tag, kind, count, value, table_offset + at)
-        if entry.size <= 4:
-            return Entry(tag, kind, count, table_offset + at + 8, table_offset + at)
+        if entry.size <= inside:
+            return Entry(tag, kind, count, table_offset + at + 4 + inside, table_offset + at)
         if entry.size > MAX_VALUE_BYTES or value + entry.size > self.size:
             raise UnreadableRawError(
                 f"the file is cut off or corrupt: tag {tag} claims {entry.size} bytes at {value} of {self.size}"
@@ -279,9 +324,10 @@ class TiffFile:
         """Read IFD0's chain and every SubIFD, each directory once."""
         seen: set[int] = set()
         entries = 0
-        pending = [(first, pointer_offset, 0)]  # (offset, where the pointer lies, parent's offset or 0)
+        code = self.form.number
+        pending = [(first, pointer_offset, 0, code)]  # (offset, where the pointer lies, parent's offset or 0, its code)
         while pending:
-            offset, pointer, parent = pending.pop(0)
+            offset, pointer, parent, code = pending.pop(0)
             if offset in seen:
                 raise UnreadableRawError(f"the directories form a cycle at {offset}")
             if len(seen) == MAX_DIRECTORIES:
@@ -290,27 +336,29 @@ class TiffFile:
             entries += self._entry_count(offset)
             if entries > MAX_ALL_ENTRIES:
                 raise UnreadableRawError(f"the file has more than {MAX_ALL_ENTRIES} tags")
-            directory = self._parse_directory(offset, pointer)
+            directory = self._parse_directory(offset, pointer, code)
             (self.sub_directories.setdefault(parent, []) if parent else self.chain).append(directory)
             if directory.next_offset and not parent:
-                next_pointer = offset + 2 + 12 * self._entry_count(offset)
-                pending.append((directory.next_offset, next_pointer, 0))
+                next_pointer = offset + self.form.directory_size(self._entry_count(offset)) - self.form.offset_size
+                pending.append((directory.next_offset, next_pointer, 0, self.form.number))
             pending.extend(self._sub_pointers(directory))
 
     def _entry_count(self, offset: int) -> int:
-        (count,) = struct.unpack(self.byte_order + "H", self.read(offset, 2))
+        (count,) = struct.unpack(self.byte_order + self.form.counter, self.read(offset, self.form.count_size))
         if not 0 < count <= MAX_ENTRIES:
             raise UnreadableRawError(f"the directory at {offset} has {count} entries; 1 to {MAX_ENTRIES} make sense")
         return int(count)
 
-    def _sub_pointers(self, directory: Directory) -> list[tuple[int, int, int]]:
+    def _sub_pointers(self, directory: Directory) -> list[tuple[int, int, int, str]]:
         entry = directory.entries.get(SUB_IFDS)
         if entry is None:
             return []
-        if entry.count > MAX_DIRECTORIES or entry.type not in {LONG, IFD}:
+        if entry.count > MAX_DIRECTORIES or entry.type not in {LONG, IFD, LONG8, IFD8}:
             raise UnreadableRawError(f"tag {SUB_IFDS} (SubIFDs) names {entry.count} directories")
         offsets = self.values(directory, SUB_IFDS)
-        return [(int(o), entry.value_offset + 4 * i, directory.offset) for i, o in enumerate(offsets) if o]
+        size, parent = TYPE_SIZES[entry.type], directory.offset
+        code = "I" if size == 4 else "Q"
+        return [(int(o), entry.value_offset + size * i, parent, code) for i, o in enumerate(offsets) if o]
 
     def parse_exif(self, directory: Directory) -> Directory | None:
         """The Exif directory that `directory` points to, None where it has none."""
@@ -331,7 +379,7 @@ def open_tiff(path: Path) -> TiffFile:
 
     Raises:
         UnreadableRawError: Not a TIFF file, cut off, or its directories make no sense.
-        UnsupportedRawError: A BigTIFF file, or another maker's raw that is no TIFF.
+        UnsupportedRawError: Another maker's raw that is no TIFF.
     """
     descriptor = _open(path)
     try:
@@ -406,13 +454,24 @@ def _parse(path: Path, descriptor: int) -> TiffFile:
     if byte_order is None or len(header) < 8:
         raise UnreadableRawError(f"not a DNG or other TIFF-based raw file: {_describe(header)}")
     magic, first = struct.unpack_from(byte_order + "HI", header, 2)
-    if magic == 43:
-        raise UnsupportedRawError("BigTIFF files are not supported")
-    if magic != 42:
-        raise UnreadableRawError(f"not a DNG or other TIFF-based raw file: its magic number is {magic}, not 42")
-    tiff = TiffFile(path, byte_order, status.st_size, _descriptor=descriptor)
-    tiff._walk(first, 4)  # noqa: SLF001  (the second half of its construction)
+    if magic not in {42, 43}:
+        raise UnreadableRawError(f"not a DNG or other TIFF-based raw file: its magic number is {magic}, not 42 or 43")
+    form = CLASSIC if magic == 42 else BIG
+    if form is BIG:
+        first = _big_first(header, byte_order)
+    tiff = TiffFile(path, byte_order, status.st_size, form=form, _descriptor=descriptor)
+    tiff._walk(first, 8 if form is BIG else 4)  # noqa: SLF001  (the second half of its construction)
     return tiff
+
+
+def _big_first(header: bytes, byte_order: str) -> int:
+    """Where a BigTIFF's first directory begins."""
+    if len(header) < 16:
+        raise UnreadableRawError("the file is cut off: a BigTIFF of fewer than 16 bytes")
+    offset_size, zero, first = struct.unpack_from(byte_order + "HHQ", header, 4)
+    if (offset_size, zero) != (8, 0):
+        raise UnreadableRawError(f"a BigTIFF with offsets of {offset_size} bytes, which do not exist")
+    return int(first)
 
 
 def _describe(header: bytes) -> str:

@@ -130,9 +130,20 @@ def test_raw_formats_of_other_makers_are_named(tmp_path: Path, data: bytes, name
         open_tiff(_tiff(tmp_path / "a.raw", data))
 
 
-def test_big_tiff_is_unsupported(tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedRawError, match="BigTIFF"):
-        open_tiff(_tiff(tmp_path / "a.dng", struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16)))
+@pytest.mark.parametrize(
+    ("header", "reason"),
+    [
+        (struct.pack("<2sHHHI", b"II", 43, 8, 0, 16), "cut off"),
+        (struct.pack("<2sHHHQ", b"II", 43, 4, 0, 16), "offsets of 4 bytes"),
+        (struct.pack("<2sHHHQ", b"II", 43, 8, 0, 16), "cut off"),
+        (struct.pack("<2sHHHQ", b"II", 43, 8, 0, 2**63), "cut off"),
+        (struct.pack("<2sHHHQQ", b"II", 43, 8, 0, 16, 2**64 - 1), "entries"),
+        (struct.pack("<2sHHHQQHHQQQ", b"II", 43, 8, 0, 16, 1, 256, 4, 2**62, 0, 0), "claims"),
+    ],
+)
+def test_a_big_tiff_that_makes_no_sense_is_refused(tmp_path: Path, header: bytes, reason: str) -> None:
+    with pytest.raises(UnreadableRawError, match=reason):
+        open_tiff(_tiff(tmp_path / "a.dng", header))
 
 
 def test_a_chain_of_sixty_thousand_directories_is_refused(tmp_path: Path) -> None:
