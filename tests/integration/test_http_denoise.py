@@ -125,6 +125,15 @@ def test_another_makers_raw_comes_as_a_body_without_a_name_too(service: RunningS
     assert response.headers["x-photosite-noise-source"] == "request"
 
 
+def test_another_makers_raw_is_shown_before_and_after(service: RunningService, foreign_raw: Path) -> None:
+    query = {"noise": "1e-3,1e-6"}
+    answer = service.client.post("/denoise", content=foreign_raw.read_bytes(), params=query)
+    job = answer.headers["x-photosite-job"]
+    for stage in ("before", "after"):
+        shown = service.client.get(f"/jobs/{job}/preview", params={"stage": stage})
+        assert (shown.status_code, shown.headers["content-type"].partition("/")[0]) == (200, "image"), shown.text
+
+
 def test_what_only_begins_like_another_makers_raw_fails_as_a_job(service: RunningService) -> None:
     data = b"FUJIFILMCCD-RAW 0201FF383501Nothing".ljust(4096, b"\0")
     response = service.client.post("/denoise", content=data, headers={"Prefer": "wait=60"})

@@ -12,7 +12,7 @@ from dng_factory import make_dng, sample_mosaic
 from rewriting import adobe_mosaic, rawpy_mosaic
 from vendor_factory import make_arw, make_cr2, make_nef, make_pef
 
-from training.errors import RawTooLargeError, UnreadableRawError, UnsupportedRawError
+from training.errors import RawError, RawTooLargeError, UnreadableRawError, UnsupportedRawError
 from training.raw import metadata as exiftool
 from training.raw import tags
 from training.raw.conversion import as_dng
@@ -202,6 +202,25 @@ def test_computing_time_is_limited_for_libraw_too(tmp_path: Path) -> None:
     limits = DecodeLimits(cpu_s=0, foreign_cpu_s_per_megapixel=0)
     with Decoder(limits) as decoder, pytest.raises(UnreadableRawError, match="computing time"):
         deque((decoder.decode_foreign(path) for _ in range(40)), maxlen=0)  # the limit counts in whole seconds
+
+
+@pytest.mark.parametrize(("make", "bits"), MAKERS)
+def test_whatever_a_damaged_raw_holds_it_is_refused_or_read(tmp_path: Path, make: Make, bits: int) -> None:
+    path = make(tmp_path / "a.raw", sample_mosaic(100, 120, bits=bits))
+    whole, rng = path.read_bytes(), np.random.default_rng(bits)
+    refused = 0
+    for _ in range(25):
+        data = bytearray(whole)
+        for at in rng.integers(0, 900, 4):  # header and directories
+            data[at] = rng.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            raw = read_raw(path)
+        except RawError:
+            refused += 1
+        else:
+            assert raw.mosaic.shape == (raw.metadata.height, raw.metadata.width)
+    assert refused
 
 
 def test_a_dng_is_no_foreign_raw(tmp_path: Path) -> None:
