@@ -56,15 +56,15 @@ def make_nef(path: Path, mosaic: NDArray[np.uint16]) -> Path:
     return path
 
 
-def make_arw(path: Path, mosaic: NDArray[np.uint16]) -> Path:
-    """A Sony ARW: 14 bits in 16, in a SubIFD, with the corrections of its lens."""
+def make_arw(path: Path, mosaic: NDArray[np.uint16], preview: bytes | None = None) -> Path:
+    """A Sony ARW: 14 bits in 16, in a SubIFD, with the corrections of its lens; `preview` is a JPEG of 160×120."""
     raw = _mosaic_tags(mosaic, 16, "RGGB") | {
         0x7032: sshort(16, *range(0, 160, 10)),
         0x7035: sshort(32, *range(-16, 16)),
         0x7037: sshort(16, *range(-160, 0, 10)),
         0x7313: sshort(*(round(1024 * GAINS[colour]) for colour in "RGGB")),
     }
-    preview = encode_jpeg(160, 120)
+    preview = preview or encode_jpeg(160, 120)
     ifd0 = _camera_tags("SONY", "ILCE-7M2") | _preview_tags(preview, 160, 120)
     path.write_bytes(assemble({"ifd0": ifd0, "raw": raw, "exif": _exif_tags()}, _pixels(preview, mosaic, 16), "<"))
     return path

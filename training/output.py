@@ -19,9 +19,10 @@ import numpy as np
 from training.errors import ConfigError, PhotositeError
 from training.pictures import encode_jpeg
 from training.raw.atomic import replacing
+from training.raw.jpeg import without_metadata
 from training.raw.metadata import strip_gps
 from training.raw.mosaic_tiff import write_mosaic_tiff
-from training.raw.previews import find_previews, jpeg_picture, rgb_picture
+from training.raw.previews import find_previews, jpeg_picture, preview_ranges, rgb_picture
 from training.raw.render import choose_rendering, render_screen
 from training.raw.rewrite import write_dng
 from training.raw.tiff import open_tiff
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from training.raw.image import RawImage
     from training.raw.previews import Picture, PreviewPlace
     from training.raw.rewrite import DngChanges
+    from training.raw.tiff import TiffFile
 
 MOST_THUMBNAIL = 256
 """Pixels of the longer side up to which IFD0's picture is a thumbnail: stored uncompressed."""
@@ -104,14 +106,27 @@ def _write_dng(source: Path, target: Path, raw: RawImage, changes: DngChanges, o
 
 def _new_previews(source: Path, raw: RawImage, output: OutputOptions) -> Mapping[int, Picture | None]:
     """What to put in the place of each preview, by its directory's offset."""
-    if output.preview == "keep":
+    if output.preview == "keep" and not output.strip_gps:
         return {}
     with open_tiff(source) as tiff:
         places = find_previews(tiff)
+        if output.preview == "keep":
+            return _stripped(tiff, places)
     if output.preview == "none":
         places = [place for place in places if not place.in_ifd0 or place.long_edge > MOST_THUMBNAIL]
         return {place.directory.offset: _thumbnail(raw) if place.in_ifd0 else None for place in places}
     return {place.directory.offset: _rendered(place, raw) for place in places}
+
+
+def _stripped(tiff: TiffFile, places: list[PreviewPlace]) -> dict[int, Picture | None]:
+    """The camera's JPEGs without their own metadata, which may say where it was taken, too."""
+    pictures: dict[int, Picture | None] = {}
+    for place in places:
+        data = b"".join(tiff.read(start, end - start) for start, end in preview_ranges(tiff, place.directory))
+        picture = jpeg_picture(without_metadata(data))
+        if picture is not None and picture.data != data:
+            pictures[place.directory.offset] = picture
+    return pictures
 
 
 def _rendered(place: PreviewPlace, raw: RawImage) -> Picture | None:

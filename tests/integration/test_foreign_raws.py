@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import rawpy
 import tifffile
-from dng_factory import sample_mosaic
+from dng_factory import encode_jpeg, sample_mosaic
 from PIL import Image
 from raw_programs import (
     darktable_picture,
@@ -45,6 +45,7 @@ pytestmark = pytest.mark.integration
 MAKERS: dict[str, tuple[Callable[..., Path], int]] = {
     "nef": (make_nef, 12), "arw": (make_arw, 14), "pef": (make_pef, 12), "cr2": (make_cr2, 14),
 }  # fmt: skip
+PLACE = b"Behind the waterfall"
 COPIED = {
     "IFD0:Artist": "Somebody", "ExifIFD:LensModel": "Phantom 50mm", "ExifIFD:FNumber": 2.8, "ExifIFD:ISO": 1600,
     "GPS:GPSLatitude": 12.5, "XMP-xmp:Rating": 4, "XMP-dc:Subject": "raw", "IPTC:Keywords": "raw",
@@ -126,8 +127,18 @@ def test_all_metadata_comes_along(tmp_path: Path, engine: Engine, program: Progr
         assert [after["SubIFD", name] for name in names] == [before["SubIFD", name] for name in names]
 
 
+def preview_with_place(folder: Path, program: Program) -> bytes:
+    """A JPEG whose own metadata say where it was taken, as a camera may put it into its raw."""
+    (folder / "preview.jpg").write_bytes(encode_jpeg(160, 120))
+    run(
+        program("exiftool"), "-q", "-overwrite_original", "-n", "-GPS:GPSLatitude=12.5", "-GPS:GPSLatitudeRef=N",
+        f"-GPS:GPSAreaInformation={PLACE.decode()}", folder / "preview.jpg",
+    )  # fmt: skip
+    return (folder / "preview.jpg").read_bytes()
+
+
 def test_where_it_was_taken_can_be_taken_out(tmp_path: Path, engine: Engine, program: Program) -> None:
-    source = make_arw(tmp_path / "in.arw", sample_mosaic(200, 300))
+    source = make_arw(tmp_path / "in.arw", sample_mosaic(200, 300), preview=preview_with_place(tmp_path, program))
     run(
         program("exiftool"), "-q", "-overwrite_original", "-n", "-GPS:GPSLatitude=12.5", "-GPS:GPSLatitudeRef=N",
         "-XMP-exif:GPSLongitude=7", "-XMP-xmp:Rating=4", source,
@@ -138,6 +149,9 @@ def test_where_it_was_taken_can_be_taken_out(tmp_path: Path, engine: Engine, pro
     after = tags_of(program, stripped)
     assert {name for name in after if "GPS" in name[1] or name[0] == "GPS"} == set()
     assert after["XMP-xmp", "Rating"] == ["4"]
+    assert PLACE not in stripped.read_bytes()
+    assert PLACE in denoised(source, engine, 1).read_bytes()
+    assert run(program("exiftool"), "-b", "-SubIFD1:PreviewImage", stripped).startswith(b"\xff\xd8")
     np.testing.assert_array_equal(read_raw(stripped).mosaic, read_raw(source).mosaic)
     np.testing.assert_array_equal(adobe_mosaic(stripped), read_raw(source).mosaic)
     assert {line for line in warnings_of(program, stripped) if not expected(line)} == set()

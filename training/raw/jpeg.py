@@ -15,6 +15,9 @@ from training.errors import UnreadableRawError
 _SOF3 = 0xC3
 _OTHER_FRAMES = set(range(0xC0, 0xD0)) - {0xC3, 0xC4, 0xC8, 0xCC}
 
+_METADATA = {0xE1, 0xED}
+_START_OF_SCAN = 0xDA
+
 
 class JpegFrame(NamedTuple):
     """What a lossless JPEG's frame header claims."""
@@ -76,3 +79,21 @@ def parse_picture_frame(data: bytes) -> PictureFrame | None:
             return PictureFrame(height, width, components, (max(1, factors >> 4), max(1, factors & 15)))
         at += 2 + length
     return None
+
+
+def without_metadata(data: bytes) -> bytes:
+    r"""A JPEG picture without its EXIF, XMP and IPTC (APP1 and APP13); as it is where it cannot be walked through.
+
+    >>> without_metadata(b"\xff\xd8\xff\xe1\x00\x06Exif\xff\xdb\x00\x03Q\xff\xda\x00\x02...")
+    b'\xff\xd8\xff\xdb\x00\x03Q\xff\xda\x00\x02...'
+    """
+    kept, at = [data[:2]], 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        if marker == _START_OF_SCAN:
+            return b"".join([*kept, data[at:]])
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if marker not in _METADATA:
+            kept.append(data[at : at + 2 + length])
+        at += 2 + length
+    return data
