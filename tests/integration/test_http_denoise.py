@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from dng_factory import sample_mosaic
+from dng_factory import make_dng, sample_mosaic, short
 from prometheus_client.parser import text_string_to_metric_families
 from service_process import MAX_UPLOAD_BYTES, wait_until
 from vendor_factory import make_nef
@@ -21,6 +21,7 @@ from vendor_factory import make_nef
 from training.denoise import DenoiseOptions, denoise_file
 from training.engines import load_engine
 from training.noise import NoiseModel
+from training.raw import tags
 from training.raw.dng import read_raw
 from training.registry import default_registry
 
@@ -205,6 +206,8 @@ def test_an_unknown_model_is_refused_by_name(service: RunningService, raw: Path)
 def hostile_files(raw: Path) -> dict[str, tuple[bytes, int, str]]:
     """Bytes that are no raw that we take, with status and code of the answer."""
     data = raw.read_bytes()
+    quad_pattern = {tags.CFA_REPEAT_PATTERN_DIM: short(4, 4)}
+    quad = make_dng(raw.with_name("quad.dng"), sample_mosaic(100, 120), raw_tags=quad_pattern)
     cycle = struct.pack("<2sHI HHHII I", b"II", 42, 8, 1, 256, 4, 1, 100, 8)
     return {
         "empty": (b"", 422, "unreadable_raw"),
@@ -212,11 +215,12 @@ def hostile_files(raw: Path) -> dict[str, tuple[bytes, int, str]]:
         "jpeg": (b"\xff\xd8\xff\xe0" + bytes(1000), 422, "unreadable_raw"),
         "cut-off": (data[: len(data) // 2], 422, "unreadable_raw"),
         "cycle": (cycle, 422, "unreadable_raw"),
-        "bigtiff": (b"II+\0" + bytes(100), 415, "unsupported_raw"),
+        "bigtiff": (b"II+\0" + bytes(100), 422, "unreadable_raw"),
+        "quad-bayer": (quad.read_bytes(), 415, "unsupported_raw"),
     }
 
 
-@pytest.mark.parametrize("name", ["empty", "text", "jpeg", "cut-off", "cycle", "bigtiff"])
+@pytest.mark.parametrize("name", ["empty", "text", "jpeg", "cut-off", "cycle", "bigtiff", "quad-bayer"])
 @pytest.mark.parametrize("form", [False, True], ids=["bytes", "form"])
 def test_a_hostile_file_is_refused_at_once_and_leaves_nothing(
     service: RunningService, raw: Path, name: str, form: bool
