@@ -52,7 +52,8 @@ def choose_noise(
     if requested is not None:
         return NoiseChoice(model=requested, source="request")
     levels = metadata.levels
-    estimate = estimate_noise(packed, black_clip(metadata), step=float(1 / np.min(levels.signal_range)))
+    steps = float(np.min(levels.signal_range))  # 1 where the levels are those of a normalised signal, which has none
+    estimate = estimate_noise(packed, black_clip(metadata), step=1 / steps if steps > 1 else 0.0)
     tag = metadata.noise_profile
     if tag is None:
         if estimate is None:

@@ -36,7 +36,7 @@ def pictures(request: pytest.FixtureRequest) -> Path | None:
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser(program: Callable[[str], str]) -> Iterator[Browser]:
     """Debian's Chromium; skips where it is missing, fails where CI is set."""
     chromium = program("chromium")
