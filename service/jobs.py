@@ -451,8 +451,7 @@ class JobStore:
     def count_running(self) -> Counter[str]:
         """Jobs that run, by the queue that they came from."""
         with redis_errors():
-            running = self._redis.zrange(RUNNING_KEY, 0, -1)
-            records = [read(self._redis, str(job_id)) for job_id in running]
+            records = read_all(self._redis, cast("list[str]", self._redis.zrange(RUNNING_KEY, 0, -1)))
         return Counter(job.queue for job in records if job)
 
     # ---- parts -------------------------------------------------------------------------------------------------

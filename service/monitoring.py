@@ -134,10 +134,6 @@ class JobCollector(Collector):
             return
         yield from (depth, oldest, running)
 
-    def describe(self) -> list[Metric]:
-        """Nothing: registering must not ask Redis."""
-        return []
-
 
 class DiskCollector(Collector):
     """Looks at the data folder's disk when Prometheus asks."""
@@ -154,10 +150,6 @@ class DiskCollector(Collector):
         yield GaugeMetricFamily("photosite_data_size_bytes", "Size of the data folder's disk.", value=usage.total)
         yield GaugeMetricFamily("photosite_data_free_bytes", "Free space on the data folder's disk.", value=usage.free)
 
-    def describe(self) -> list[Metric]:
-        """Nothing: registering must not look."""
-        return []
-
 
 class WorkerFilesCollector(Collector):
     """The metrics of all worker processes that share a folder; nothing until there is one."""
@@ -169,10 +161,6 @@ class WorkerFilesCollector(Collector):
         """What their files hold."""
         if self._folder.is_dir():
             yield from worker_registry(self._folder).collect()
-
-    def describe(self) -> list[Metric]:
-        """Nothing: registering must not look."""
-        return []
 
 
 class WorkerMetrics:

@@ -26,7 +26,8 @@ DOCS_POLICY = f"{STRICT_POLICY}; style-src 'sha256-{STYLE_DIGEST}'"
 PERMISSIONS = "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()"
 """What a photograph is looked at without."""
 TUS_VERSION = "1.0.0"
-_ALWAYS_SERVED = ("/health/", "/metrics")
+PROBES = ("/health/", "/metrics")
+"""Paths that machines ask for all the time: always served, not traced, hardly logged."""
 _KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})
 _ERRORS = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
 
@@ -123,7 +124,7 @@ class LoadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"].startswith(_ALWAYS_SERVED):
+        if scope["type"] != "http" or scope["path"].startswith(PROBES):
             await self._app(scope, receive, send)
             return
         if self._served >= self._at_most:

@@ -25,7 +25,6 @@ from service.errors import (
     NotFoundError,
     QueueFullError,
     ResultNotReadyError,
-    UploadBusyError,
 )
 from service.pictures import PictureRequest, Ticket, Treatment
 from service.resumable import CompleteUpload
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from service.api.dependencies import Caller, Services
     from service.job_records import Job
+    from service.resumable import OpenUpload
     from service.schemas import FileSchema, PreviewQuery, TrialQuery
 
 MAX_WAIT_S = 10
@@ -139,28 +139,24 @@ async def raw_of_upload(upload_id: str, caller: Caller) -> str:
         UploadBusyError: Another request works on it, for long.
         RawError: It is no raw that can be read.
     """
-    deadline = time.monotonic() + MAX_WAIT_S
-    while True:
-        file = await run_in_threadpool(caller.services.jobs.ledger.blob_of_upload, caller.tenant, upload_id)
-        if file:
-            return file.sha256
-        try:
-            return await _keep_upload(upload_id, caller)
-        except UploadBusyError:  # a page asks for several pictures at once
-            if time.monotonic() > deadline:
-                raise
-        await asyncio.sleep(LAST_POLL_S)
+    ledger = caller.services.jobs.ledger
+    file = await run_in_threadpool(ledger.blob_of_upload, caller.tenant, upload_id)
+    if file:
+        return file.sha256
+    async with take_upload(caller.tenant, upload_id, caller.services, MAX_WAIT_S) as taken:
+        # a page asks for several pictures at once: another request may have done it meanwhile
+        file = await run_in_threadpool(ledger.blob_of_upload, caller.tenant, upload_id)
+        if file is None:
+            file = await run_in_threadpool(_keep_upload, taken, caller)
+    return file.sha256
 
 
-async def _keep_upload(upload_id: str, caller: Caller) -> str:
-    services = caller.services
-    async with take_upload(caller.tenant, upload_id, services) as taken:
-        complete = CompleteUpload(taken, services.blobs)
-        await run_in_threadpool(check_raw, complete.path, force=True)
-        blob = await run_in_threadpool(complete.commit)
-        file = blob.named(taken.record.name)
-        await run_in_threadpool(services.jobs.ledger.hold_for_upload, caller.tenant, upload_id, file)
-    return blob.key.sha256
+def _keep_upload(upload: OpenUpload, caller: Caller) -> FileSchema:
+    complete = CompleteUpload(upload, caller.services.blobs)
+    check_raw(complete.path, force=True)
+    file = complete.commit().named(upload.record.name)
+    caller.services.jobs.ledger.hold_for_upload(caller.tenant, upload.record.id, file)
+    return file
 
 
 async def answer_with_picture(wanted: PictureRequest, request: Request, caller: Caller, cache: str = KEPT) -> Response:

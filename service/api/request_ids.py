@@ -14,6 +14,7 @@ from urllib.parse import quote
 
 from starlette.datastructures import Headers, MutableHeaders
 
+from service.api.middleware import PROBES
 from service.logs import log_fields
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 
 HEADER = "X-Request-Id"
 _USABLE = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_QUIET = ("/health/", "/metrics")
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class RequestIdMiddleware:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                level = logging.DEBUG if scope["path"].startswith(_QUIET) else logging.INFO
+                level = logging.DEBUG if scope["path"].startswith(PROBES) else logging.INFO
                 taken_s = time.monotonic() - started
                 logger.log(level, "%s %s: %d after %.3f s", scope["method"], quote(scope["path"]), code, taken_s)
 

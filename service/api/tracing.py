@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 from starlette.datastructures import Headers
 
 from service.api.errors import METHODS
+from service.api.middleware import PROBES
 from service.traces import TRACEPARENT, span
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-_NOT_TRACED = ("/health/", "/metrics")
 
 
 class TraceMiddleware:
@@ -26,7 +25,7 @@ class TraceMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on inside its span."""
-        if scope["type"] != "http" or scope["path"].startswith(_NOT_TRACED):
+        if scope["type"] != "http" or scope["path"].startswith(PROBES):
             await self._app(scope, receive, send)
             return
         code = 500

@@ -1,4 +1,4 @@
-"""What integration tests ask for: Redis servers, a running service, models and raws."""
+"""What integration tests ask for: Redis servers, a running service, models and raws; a place for measured figures."""
 
 from __future__ import annotations
 
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 NOISE = (1e-3, 1e-6)
 ON_BOTH_SERVERS = ("test_job_store", "test_webhooks", "test_http_denoise", "test_http_serve")
 """All that we ask of a Redis server happens in these; the others would learn nothing new from the second one."""
+MEASURED: list[str] = []
+"""What is printed at the end."""
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what was measured."""
+    if MEASURED:
+        terminalreporter.section("measured")
+        for line in MEASURED:
+            terminalreporter.write_line(line)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -24,6 +34,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "server_binary" in metafunc.fixturenames:
         servers = SERVERS if metafunc.module.__name__.endswith(ON_BOTH_SERVERS) else SERVERS[:1]
         metafunc.parametrize("server_binary", servers, indirect=True, scope="session")
+
+
+@pytest.fixture
+def measure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Have a measured figure printed at the end."""
+    return lambda line: MEASURED.append(f"{request.node.name}: {line}")
 
 
 @pytest.fixture(scope="session")

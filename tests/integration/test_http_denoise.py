@@ -229,7 +229,7 @@ def test_a_hostile_file_is_refused_at_once_and_leaves_nothing(
     before = service.blobs()
     body = {"files": {"file": ("x.dng", data)}} if form else {"content": data}
     check_problem(service.client.post("/denoise", **body), status, code)
-    assert service.blobs() == before
+    assert service.blobs() <= before
 
 
 def test_the_hostile_files_at_hand_are_refused_and_leave_nothing(service: RunningService, shared_data: Path) -> None:
@@ -240,7 +240,7 @@ def test_the_hostile_files_at_hand_are_refused_and_leave_nothing(service: Runnin
         assert response.status_code in {415, 422}, path.name
         check_problem(response, response.status_code, response.json()["code"])
     assert len(paths) >= 4
-    assert service.blobs() == before
+    assert service.blobs() <= before
 
 
 def test_pixels_that_cannot_be_decoded_fail_the_job_and_leave_nothing(
@@ -254,7 +254,7 @@ def test_pixels_that_cannot_be_decoded_fail_the_job_and_leave_nothing(
     assert service.job(job_id)["state"] == "failed"
     assert service.job(job_id)["attempt"] == 1, "a bad file is not tried again"
     check_problem(service.client.get(f"/jobs/{job_id}/result"), 422, "unreadable_raw")
-    wait_until(lambda: service.blobs() == before)
+    wait_until(lambda: service.blobs() <= before)
 
 
 def test_an_upload_that_says_it_is_too_large_is_refused_before_it_comes(service: RunningService) -> None:
@@ -269,7 +269,7 @@ def test_an_upload_that_turns_out_too_large_is_refused_and_leaves_nothing(servic
     before = service.blobs()
     megabytes = (bytes(0x100000) for _ in range(MAX_UPLOAD_BYTES // 0x100000 + 1))
     check_problem(service.client.post("/denoise", content=megabytes), 413, "raw_too_large")
-    assert service.blobs() == before
+    assert service.blobs() <= before
 
 
 def test_an_upload_that_breaks_off_leaves_nothing(service: RunningService, raw: Path) -> None:
@@ -279,7 +279,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(service: RunningService, raw: 
         head = f"POST /denoise HTTP/1.1\r\nHost: x\r\nContent-Length: {raw.stat().st_size}\r\n\r\n"
         connection.sendall(head.encode() + raw.read_bytes()[:100_000])
         wait_until(lambda: service.blobs() != before)
-    wait_until(lambda: service.blobs() == before)
+    wait_until(lambda: service.blobs() <= before)
 
 
 def test_a_job_can_be_cancelled_while_it_runs(service: RunningService, big_raw: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_job_can_be_cancelled_while_it_runs(service: RunningService, big_raw: 
     assert service.client.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
     assert service.client.delete(f"/jobs/{job_id}").json()["state"] == "cancelled"
     check_problem(service.client.get(f"/jobs/{job_id}/result"), 409, "conflict")
-    wait_until(lambda: service.blobs() == before)
+    wait_until(lambda: service.blobs() <= before)
     assert service.job(job_id)["state"] == "cancelled"
 
 

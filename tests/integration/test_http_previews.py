@@ -194,7 +194,7 @@ def test_what_is_no_raw_is_never_kept(service: RunningService, tmp_path: Path) -
     address = upload(service, tmp_path / "letter.dng")
     answer = service.client.get(f"{address}/preview")
     assert (answer.status_code, answer.json()["code"]) == (422, "unreadable_raw")
-    assert service.blobs() == before
+    assert service.blobs() <= before
 
 
 def test_a_turned_picture_is_cropped_as_it_is_seen(service: RunningService, tmp_path: Path) -> None:

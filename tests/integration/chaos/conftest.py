@@ -13,11 +13,9 @@ from job_kinds import NOISE, Playground, open_playground
 from service_process import USUAL, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
-MEASURED: list[str] = []
-"""What is printed at the end."""
 ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 """The networks are so small that more threads only wait for each other."""
 
@@ -27,14 +25,6 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--minutes", type=float, default=None, help="how long the longest job of the chaos tests takes")
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was measured."""
-    if MEASURED:
-        terminalreporter.section("measured")
-        for line in MEASURED:
-            terminalreporter.write_line(line)
-
-
 @pytest.fixture(scope="session")
 def minutes(request: pytest.FixtureRequest) -> float:
     """How long the longest job is to take; skips where nobody asked for long tests."""
@@ -42,12 +32,6 @@ def minutes(request: pytest.FixtureRequest) -> float:
     if wished is None:
         pytest.skip("takes minutes: make chaos")
     return wished
-
-
-@pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Have a measured figure printed at the end."""
-    return lambda line: MEASURED.append(f"{request.node.name}: {line}")
 
 
 @pytest.fixture(scope="session")

@@ -12,21 +12,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 FEW = 12
-MEASURED: list[str] = []
-"""What is printed at the end."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let many jobs be asked for."""
     parser.addoption("--jobs", type=int, default=FEW, help="how many jobs the rehearsal's deployment does")
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print what was measured."""
-    if MEASURED:
-        terminalreporter.section("measured")
-        for line in MEASURED:
-            terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +34,3 @@ def deployment(
     settings = {"PHOTOSITE_MODELS_DIR": str(models_dir), "OMP_NUM_THREADS": "1"}
     with Deployment(folder, settings, program("redis-server"), program("prometheus")) as running:
         yield running
-
-
-@pytest.fixture
-def measure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Have a measured figure printed at the end."""
-    return lambda line: MEASURED.append(f"{request.node.name}: {line}")
