@@ -1,4 +1,4 @@
-"""Publishes small models with random weights: quick to load, and what they give is neither the input nor a constant.
+"""Publishes models with random weights, small ones unless asked: what they give is neither the input nor a constant.
 
 In the flow of the tests: **publish_model** → registry → engine → denoise_file.
 """
@@ -22,34 +22,42 @@ if TYPE_CHECKING:
 
 
 def publish_model(
-    folder: Path, name: str = "tiny", *, version: str = "1", width: int = 4, halo: int = 32, **changes: Any
+    folder: Path,
+    name: str = "tiny",
+    *,
+    version: str = "1",
+    network: str = "unet",
+    width: int | None = 4,
+    halo: int = 32,
+    **changes: Any,
 ) -> None:
-    """Write a U-Net with random weights into a registry folder, and make it the default.
+    """Write a network with random weights into a registry folder, and make it the default.
 
     Args:
         folder: The registry's folder.
         name: Name of the model.
         version: Its version; decides the weights, too.
-        width: Channels of its encoder: the larger, the slower.
+        network: Its architecture.
+        width: Channels of a U-Net's encoder: the larger, the slower; None for an architecture's own.
         halo: Served halo in packed pixels.
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
-    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"], "width": width}
-    network = build_network("unet", **options)
-    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
+    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"]} | ({"width": width} if width else {})
+    built = build_network(network, **options)
+    torch.nn.init.normal_(built.get_parameter("last.weight"), std=0.3 if width else 0.003)
     place = folder / name / version
     place.mkdir(parents=True)
-    save_file(network.state_dict(), place / WEIGHTS_NAME)
+    save_file(built.state_dict(), place / WEIGHTS_NAME)
     manifest = Manifest(
         name=name,
         version=version,
         description="Random weights, for tests.",
-        network="unet",
+        network=network,
         network_options=options,
         input_normalisation="variance-stabilised",
-        stride=32,
-        receptive_field=160,
+        stride=built.stride,
+        receptive_field=built.receptive_field,
         halo=halo,
         weights_sha256=hashlib.sha256((place / WEIGHTS_NAME).read_bytes()).hexdigest(),
         objective="none",

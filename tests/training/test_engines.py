@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_models import publish_model
-from torch.nn import functional as F
+from torch.nn import functional
 
 from training.denoise import run_tiled
 from training.engines.torch import TorchEngine, choose_device, choose_tile_size
@@ -108,8 +108,8 @@ def test_tiles_are_as_large_as_memory_allows(network: str, options: dict[str, An
 def test_the_local_mean_is_pytorchs() -> None:
     planes = torch.rand(2, 4, 11, 30)
     window = {"stride": 1, "count_include_pad": False}
-    wanted = F.avg_pool2d(planes, (DETAIL_WINDOW, 1), padding=(DETAIL_WINDOW // 2, 0), **window)
-    wanted = F.avg_pool2d(wanted, (1, DETAIL_WINDOW), padding=(0, DETAIL_WINDOW // 2), **window)
+    wanted = functional.avg_pool2d(planes, (DETAIL_WINDOW, 1), padding=(DETAIL_WINDOW // 2, 0), **window)
+    wanted = functional.avg_pool2d(wanted, (1, DETAIL_WINDOW), padding=(0, DETAIL_WINDOW // 2), **window)
     torch.testing.assert_close(local_mean(planes), wanted)
     small = planes[..., :3, :2]
     torch.testing.assert_close(local_mean(small), small.mean((2, 3), keepdim=True).expand_as(small))
