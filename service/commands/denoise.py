@@ -133,15 +133,13 @@ def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
         raise ConfigError("--strip-gps: exiftool does it, which is not installed")
     if not settings.server:
         return _here(arguments, options, output)
-    if output != OutputOptions():
-        raise ConfigError(
-            "--server: it gives DNGs with the camera's preview; --format, --preview, --strip-gps are ours"
-        )
+    if output != OutputOptions(preview=output.preview):
+        raise ConfigError("--server: it gives DNGs; --format and --strip-gps do not go with it")
     if arguments.device:
         raise ConfigError("--device: where the network runs is up to the server; it does not go with --server")
-    from service.commands.remote import denoise_remotely  # noqa: PLC0415
+    from service.commands.remote import denoise_remotely, request_parameters  # noqa: PLC0415
 
-    return denoise_remotely(settings, arguments.model, options)
+    return denoise_remotely(settings, request_parameters(arguments.model, options, output.preview))
 
 
 @contextmanager
