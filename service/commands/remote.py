@@ -13,8 +13,8 @@ from training.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from service.commands.batch import BatchItem
     from service.commands.denoise import Denoise
     from service.schemas import JobSchema
     from service.settings import Settings
@@ -32,10 +32,10 @@ def denoise_remotely(settings: Settings, parameters: DenoiseParameters) -> Itera
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
     with PhotositeClient(settings.server or "", api_key) as client:
 
-        def denoise(file: Path, target: Path, progress: Progress) -> dict[str, Any]:
+        def denoise(item: BatchItem, progress: Progress) -> dict[str, Any]:
             job = client.denoise(
-                file,
-                target,
+                item.file,
+                item.target,
                 parameters,
                 on_sent=lambda sent, total: progress("upload", sent / total if total else 0),
                 on_job=lambda job: progress(*_stage_of(job)),

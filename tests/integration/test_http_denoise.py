@@ -160,9 +160,7 @@ def test_options_reach_the_library(service: RunningService, raw: Path, models_di
     assert response.content == (tmp_path / "expected.dng").read_bytes()
 
 
-def test_the_preview_inside_the_result_is_the_one_that_was_asked_for(
-    service: RunningService, tmp_path: Path
-) -> None:
+def test_the_preview_inside_the_result_is_the_one_that_was_asked_for(service: RunningService, tmp_path: Path) -> None:
     jpeg = encode_jpeg(96, 64)
     source = make_dng(
         tmp_path / "in.dng", sample_mosaic(192, 256), noise_profile=(1e-4, 1e-6), sub_ifd=True, preview=jpeg

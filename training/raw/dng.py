@@ -112,9 +112,7 @@ def read_raw(path: Path, decoder: Decoder | None = None) -> RawImage:
         matches = new == new_raw_image_digest(stored, bits)
     elif old is not None:
         matches = old == raw_image_digest(stored)
-    return RawImage(
-        mosaic=_linearise(stored, table), metadata=metadata, bad_pixels=bad_pixels, digest_matches=matches
-    )
+    return RawImage(mosaic=_linearise(stored, table), metadata=metadata, bad_pixels=bad_pixels, digest_matches=matches)
 
 
 def _metadata(tiff: TiffFile, layout: MosaicLayout, opcodes: tuple[Opcode, ...]) -> RawMetadata:
