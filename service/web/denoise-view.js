@@ -1,7 +1,7 @@
 // The first view: files in, the list of them, the chosen one large.
 
 import { announce } from "./announcer.js";
-import { address } from "./api.js";
+import { address, at } from "./api.js";
 import "./compare-viewer.js";
 import { Desk } from "./desk.js";
 import { el, fill } from "./dom.js";
@@ -155,7 +155,7 @@ export class DenoiseView extends HTMLElement {
   #showBulk() {
     const ready = this.#desk.items.filter((item) => item.phase === "uploaded");
     const done = this.#desk.items.filter((item) => item.done);
-    const archive = address("/jobs/results.zip", { id: done.map((item) => item.job.id) });
+    const archive = at(address("/jobs/results.zip", { id: done.map((item) => item.job.id) }));
     fill(this.#bulk,
       ready.length > 1 && el("button", { type: "button", class: "primary", onclick: () => this.#desk.startAll() },
         icon("denoise"), `Denoise all ${ready.length} files`),
