@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from starlette.types import Message, Receive, Scope, Send
 
+PATIENCE_S = 300
 _HOP_BY_HOP = frozenset({b"connection", b"keep-alive", b"transfer-encoding", b"upgrade"})
 """Headers that are about one line only: RFC 9110, section 7.6.1."""
 
@@ -44,7 +45,7 @@ class PathProxy:
         onward = (asked.removeprefix(self._path) or "/") if self._strip else asked
         address = httpx.URL(f"{self._target}{onward}", query=scope["query_string"])
         headers = [*_passed(scope["headers"]), (b"x-forwarded-proto", b"http")]
-        async with httpx.AsyncClient(timeout=None, trust_env=False) as client:
+        async with httpx.AsyncClient(timeout=PATIENCE_S, trust_env=False) as client:
             request = client.build_request(scope["method"], address, headers=headers, content=_body(receive))
             answer = await client.send(request, stream=True)
             start: Message = {"type": "http.response.start", "status": answer.status_code}

@@ -2,7 +2,7 @@
 
 In the flow: client → proxy hands `/photosite/jobs` on, as it is or without `/photosite` → **app** → proxy → client.
 
-Source: ASGI's specification, HTTP connection scope: `root_path` is where the application is mounted, `path` holds it too.
+Source: ASGI's specification, HTTP connection scope: `root_path` is where the application is mounted; `path` holds it.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def local_path(scope: Scope) -> str:
 
 
 class ProxyPathMiddleware:
-    """Tells the application the proxy's path, whether the proxy takes it off or not, and puts it in front of `Location`.
+    """Tells the application the proxy's path, taken off by the proxy or not, and puts it in front of `Location`.
 
     Args:
         app: What answers.

@@ -120,15 +120,19 @@ export class CompareViewer extends HTMLElement {
     this.zoomText = el("output", { class: "zoom-text", "aria-label": "Zoom" });
     this.toolbar = el("div", { class: "viewer-bar", role: "toolbar", "aria-label": "Zoom" },
       el("button", { type: "button", class: "quiet", onclick: () => this.#zoomTo(this.#view.fitting) }, icon("fit"), "Whole picture"),
-      el("button", { type: "button", class: "quiet", onclick: () => this.#zoomTo(this.#pixelScale) }, "1:1"),
+      el("button", { type: "button", class: "quiet", title: "Single pixels", onclick: () => this.#zoomTo(this.#pixelScale) }, "1:1"),
       el("button", { type: "button", class: "quiet square", "aria-label": "Zoom out", onclick: () => this.#zoomBy(1 / ZOOM_STEP) }, icon("minus")),
       this.zoomText,
       el("button", { type: "button", class: "quiet square", "aria-label": "Zoom in", onclick: () => this.#zoomBy(ZOOM_STEP) }, icon("plus")));
+    this.hint = el("p", { class: "help viewer-hint", "aria-hidden": "true" },
+      el("span", { class: "of-divider" }, "Drag the divider to compare. "),
+      el("span", { class: "for-mouse" }, "Scroll to zoom, double-click for single pixels, drag to look around."),
+      el("span", { class: "for-touch" }, "Pinch to zoom, drag to look around."));
     this.observer = new ResizeObserver(() => this.#resize());
   }
 
   connectedCallback() {
-    if (!this.firstChild) this.append(this.stage, el("div", { class: "slider-row" }, this.slider), this.toolbar);
+    if (!this.firstChild) this.append(this.stage, el("div", { class: "slider-row" }, this.slider), this.toolbar, this.hint);
     this.observer.observe(this.stage);
     this.#split();
   }

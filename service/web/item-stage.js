@@ -128,8 +128,9 @@ export class ItemStage extends HTMLElement {
       item.phase === "uploaded" && el("button", { type: "button", class: "primary", onclick: fire("start") },
         icon("denoise"), `Denoise at ${percent(strength)}`),
       item.done && el("a", { class: "button primary", href: at(item.job.links.result), download: item.job.result.name },
-        icon("download"), el("span", {}, "Download DNG", el("span", { class: "file-size" }, ` (${bytes(item.job.result.bytes)})`))),
-      item.done && item.file && el("button", { type: "button", onclick: fire("again") }, `Denoise again at ${percent(strength)}`),
+        icon("download"), el("span", {}, "Download DNG", el("span", { class: "wide-only" }, ` (${bytes(item.job.result.bytes)})`))),
+      item.done && item.file && el("button", { type: "button", onclick: fire("again") },
+        el("span", {}, "Denoise again", el("span", { class: "wide-only" }, ` at ${percent(strength)}`))),
       item.phase === "failed" && item.file && el("button", { type: "button", onclick: fire("again") }, "Try again"),
       item.busy && el("button", { type: "button", onclick: fire("cancel") }, icon("close"), "Cancel"));
   }
