@@ -29,7 +29,7 @@ export class DenoiseView extends HTMLElement {
   #stage = el("item-stage");
   #drop = el("drop-zone");
   #settings = el("settings-panel");
-  #summary = el("summary", {}, "Settings");
+  #chosen = el("span", { class: "chosen" });
   #notice = el("div", { class: "notice" });
   #told = new WeakMap();
 
@@ -62,13 +62,13 @@ export class DenoiseView extends HTMLElement {
     });
     this.#desk.atOnce = !tryFirst.checked;
     this.#drop.heading = "Drop raw files here";
-    this.#drop.hint = "DNG, or your camera's own format (CR2, NEF, ARW …). They go to this service and nowhere else.";
+    this.#drop.hint = "DNG, or your camera's own format. Kept on this service only.";
     this.append(
       el("h1", { class: "visually-hidden" }, "Denoise raw files"),
       this.#notice,
       el("div", { class: "tray" },
         this.#drop,
-        el("details", { class: "panel settings", open: true }, this.#summary,
+        el("details", { class: "panel settings", open: true }, el("summary", {}, "Settings", this.#chosen),
           this.#settings,
           el("label", { class: "check" }, tryFirst,
             el("span", {}, "Try the settings on a crop first",
@@ -86,14 +86,21 @@ export class DenoiseView extends HTMLElement {
     this.#settings.addEventListener("settings", (event) => {
       this.#desk.settings = event.detail;
       this.#stage.settings = event.detail;
-      this.#summary.textContent = `Settings: ${event.detail.model || "default model"} at ${percent(event.detail.strength)}`;
+      this.#sayChosen();
     });
+    this.#sayChosen();
     this.#desk.addEventListener("list", () => this.#showList());
     this.#desk.addEventListener("change", (event) => this.#showChange(event.detail));
     this.#stage.addEventListener("start", (event) => this.#desk.start(event.detail));
     this.#stage.addEventListener("cancel", (event) => this.#desk.cancel(event.detail));
     this.#stage.addEventListener("again", (event) => this.#pick(this.#desk.again(event.detail)));
     this.#showList();
+  }
+
+  /** What the settings are, where they are folded away. */
+  #sayChosen() {
+    const { model, strength } = this.#desk.settings;
+    this.#chosen.textContent = `: ${model || "default model"} at ${percent(strength)}`;
   }
 
   #chooseWhen(tryFirst) {
