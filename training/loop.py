@@ -80,8 +80,8 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
 ) -> Path:
     """Train a network and leave its checkpoint in `run`.
 
-    SIGTERM and Ctrl-C stop it after the step in progress, with a checkpoint. A budget in minutes is kept: every 20 steps
-    the pace of the last ones says how many there will be in all, and the learning rate follows.
+    SIGTERM and Ctrl-C stop it after the step in progress, with a checkpoint. A budget in minutes is kept: every 20
+    steps their pace says how many there will be in all, and the learning rate follows.
 
     Args:
         config: What to train.
