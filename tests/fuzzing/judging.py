@@ -88,7 +88,7 @@ class Judge:
         return _impossible(raw) or self._unconfirmed(path, raw, honest) or (None if is_foreign else _unsound(path, raw))
 
     def _note_death(self, error: RawError) -> str | None:
-        """Count what ended the decoder program; says so where it was no limit and no crash of a codec, but a fault of ours."""
+        """Count what ended the decoder program; says so where that was no limit and no codec, but our fault."""
         _, found, why = error.message.partition("the mosaic cannot be decoded: ")
         if found:
             self.tally.deaths[why] = self.tally.deaths.get(why, 0) + 1

@@ -29,7 +29,7 @@ _STORAGE = {
     tags.PHOTOMETRIC_INTERPRETATION, tags.SAMPLES_PER_PIXEL, tags.PLANAR_CONFIGURATION, tags.SAMPLE_FORMAT,
     tags.FILL_ORDER, tags.PREDICTOR, tags.STRIP_OFFSETS, tags.STRIP_BYTE_COUNTS, tags.ROWS_PER_STRIP,
     tags.TILE_OFFSETS, tags.TILE_BYTE_COUNTS, tags.TILE_WIDTH, tags.TILE_LENGTH, tags.SUB_TILE_BLOCK_SIZE,
-    tags.ROW_INTERLEAVE_FACTOR, tags.COLUMN_INTERLEAVE_FACTOR, tags.LINEARIZATION_TABLE, tags.SUB_IFDS,
+    tags.ROW_INTERLEAVE_FACTOR, tags.COLUMN_INTERLEAVE_FACTOR, tags.LINEARIZATION_TABLE,
 }  # fmt: skip
 """Tags by which pixels are found and decoded."""
 _SIZED = {1: "B", 2: "H", 4: "I", 8: "Q"}
@@ -49,6 +49,8 @@ class Anatomy:
     """Where the offsets of directories lie: in the header, after each directory, in SubIFDs."""
     chunks: tuple[tuple[int, int], ...]
     """Offset and size of each strip and tile, thumbnails' included."""
+    storage: frozenset[int]
+    """Where those tags lie, of `entries`, by which the mosaic is found and decoded."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,19 @@ def dissect(path: Path) -> Anatomy:
             entries=tuple(entry for directory in directories for entry in directory.entries.values()),
             links=tuple({8 if tiff.form is BIG else 4, *(_next_link(tiff, directory) for directory in directories)}),
             chunks=tuple(chunk for directory in directories for chunk in _chunks(tiff, directory)),
+            storage=frozenset(
+                entry.entry_offset
+                for directory in directories
+                for entry in directory.entries.values()
+                if entry.tag == tags.SUB_IFDS or (_is_mosaic(tiff, directory) and entry.tag in _STORAGE)
+            ),
         )
+
+
+def _is_mosaic(tiff: TiffFile, directory: Directory) -> bool:
+    """Whether a directory is the mosaic's; in a CR2, the only one that does not say what it means."""
+    meaning = tiff.integer(directory, tags.PHOTOMETRIC_INTERPRETATION, tags.COLOR_FILTER_ARRAY)
+    return meaning == tags.COLOR_FILTER_ARRAY
 
 
 def _exif(tiff: TiffFile) -> list[Directory]:
@@ -106,13 +120,13 @@ def mutate(data: bytes, anatomy: Anatomy, mutations: Sequence[Mutation]) -> byte
 
 
 def restore_description(damaged: bytes, honest: bytes, anatomy: Anatomy) -> bytes:
-    """The damaged file with every tag as it was that does not say how pixels are stored.
+    """The damaged file with every tag as it was that does not say how the mosaic is stored.
 
     Other readers refuse files for reasons that have nothing to do with pixels: a colour matrix of one number.
     """
     restored = bytearray(damaged)
     for entry in anatomy.entries:
-        if entry.tag not in _STORAGE:
+        if entry.entry_offset not in anatomy.storage:
             for start, size in ((entry.entry_offset, anatomy.form.entry_size), (entry.value_offset, entry.size)):
                 _write(restored, start, honest[start : start + size])
     return bytes(restored)
@@ -137,7 +151,8 @@ def _worth_trying(old: int, size: int, file_bytes: int, mutation: Mutation) -> i
     most = 256**size - 1
     candidates = (
         0, 1, 2, 3, 7, 8, 63, 64, 255, 256, 65_535, 65_536, most // 2, most // 2 + 1, most - 1, most,
-        old - 1, old + 1, old * 2, old // 2, -old, file_bytes - 1, file_bytes, mutation.number, mutation.number % 65_536,
+        old - 1, old + 1, old * 2, old // 2, -old, file_bytes - 1, file_bytes, mutation.number,
+        mutation.number % 65_536,
     )  # fmt: skip
     return candidates[mutation.part % len(candidates)] & most
 

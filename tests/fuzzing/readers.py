@@ -35,25 +35,24 @@ _LIMITS = [str(MEMORY_BYTES), str(TIMEOUT_S), str(1 << 30)]
 
 
 class Readers:
-    """Adobe's SDK, LibRaw and dcraw, those that are installed; within its `with` block."""
+    """Adobe's SDK and dcraw, those that are installed; within its `with` block."""
 
     def __init__(self) -> None:
-        self._apart: list[_Apart] = []
+        self._adobe: _Apart | None = None
 
     def __enter__(self) -> Self:
-        self._apart = [_Apart(read) for name, read in _IN_PYTHON.items() if importlib.util.find_spec(name)]
+        if importlib.util.find_spec("dngpy"):
+            self._adobe = _Apart()
         return self
 
     def __exit__(self, *_error: object) -> None:
-        for reader in self._apart:
-            reader.stop()
+        if self._adobe:
+            self._adobe.stop()
 
     def readings(self, path: Path) -> Iterator[NDArray[np.uint16]]:
-        """What each reader that takes the file sees in it: the frame, or the active area; the quickest reader first."""
-        for reader in self._apart:
-            pixels = reader.read(path)
-            if pixels is not None:
-                yield pixels
+        """What each reader that takes the file sees in it: the frame, or the active area; the quicker reader first."""
+        if self._adobe and (pixels := self._adobe.read(path)) is not None:
+            yield pixels
         if shutil.which(DCRAW):
             with contextlib.suppress(Exception):  # whatever tifffile thinks of what dcraw thought
                 yield _dcraw(path)
@@ -69,39 +68,21 @@ def _dcraw(path: Path) -> NDArray[np.uint16]:
     return np.asarray(tifffile.imread(io.BytesIO(ended.stdout)))
 
 
-def _adobe(path: str) -> NDArray[np.uint16]:
-    import dngpy._native
-
-    pixels = np.asarray(dngpy._native.Dng(path)._get_pixels())
-    return pixels.reshape(pixels.shape[:2]).astype(np.uint16)
-
-
-def _libraw(path: str) -> NDArray[np.uint16]:
-    import rawpy
-
-    with rawpy.imread(path) as raw:
-        return np.array(raw.raw_image)
-
-
-_IN_PYTHON = {"dngpy": _adobe, "rawpy": _libraw}
-
-
 class _Apart:
-    """A reader in a process of its own, which is replaced when it dies or takes too long."""
+    """Adobe's SDK in a process of its own, which is replaced when it dies or takes too long."""
 
-    def __init__(self, read: object) -> None:
-        self._read = read
+    def __init__(self) -> None:
         self._start()
 
     def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=_serve, args=(self._read, theirs), daemon=True)
+        self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
         self._process.start()
         theirs.close()
 
     def read(self, path: Path) -> NDArray[np.uint16] | None:
-        """What the reader sees; None where it refuses the file, crashes, or takes too long."""
+        """The whole frame; None where the file is refused, crashes the reader, or takes it too long."""
         with contextlib.suppress(EOFError, OSError):
             self._connection.send(str(path))
             if self._connection.poll(TIMEOUT_S):
@@ -118,20 +99,21 @@ class _Apart:
         self._connection.close()
 
 
-def _serve(read: object, connection: Connection) -> None:
+def _serve(connection: Connection) -> None:
     """Answer each path with the mosaic, or None."""
-    assert callable(read)
+    import dngpy._native
+
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     for stream in (1, 2):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # their complaints
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream)  # its complaints
     while True:
         try:
             path = connection.recv()
         except EOFError:
             return
         try:
-            pixels = read(path)
+            pixels = np.asarray(dngpy._native.Dng(path)._get_pixels())
+            connection.send(pixels.reshape(pixels.shape[:2]).astype(np.uint16))
         except Exception:  # noqa: BLE001  (whatever a library raises at a hostile file)
-            pixels = None
-        connection.send(pixels)
+            connection.send(None)

@@ -79,7 +79,7 @@ def _makers() -> dict[str, Callable[[Path], NDArray[np.uint16]]]:
         bits = 14 if layout in LAYOUTS else 16
         makers[f"{layout}.dng"] = _dng(bits=bits, layout=layout, **TILE)
         makers[f"{layout}-full.dng"] = _dng(bits=bits, layout=layout, **TILE, **FULL)
-    ten = dict(bits=10, byte_order=">", data_first=True)
+    ten = {"bits": 10, "byte_order": ">", "data_first": True}
     makers |= {
         "big-tiff.dng": _dng(layout="ljpeg-tiles", big_tiff=True, sub_ifd=True, **TILE),
         "ten-bits.dng": _dng(layout="strips", **ten),

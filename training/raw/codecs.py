@@ -52,7 +52,7 @@ def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
         raise UnreadableRawError(f"a chunk of the mosaic claims {frame.samples} samples, wanted {samples}")
     _, end = coded_numbers(data)
     decoded = _decode_jpeg(data)
-    # The decoder makes up what is missing and does not say so; what it makes up depends on what comes after the numbers.
+    # The decoder makes up what is missing and does not say so; what it makes up depends on what comes after.
     if not np.array_equal(decoded, _decode_jpeg(data[:end] + _OTHER_END)):
         raise UnreadableRawError("a chunk of the mosaic is cut off or corrupt: it ends before its last number")
     return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
