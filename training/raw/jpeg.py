@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import numpy as np
+
 from training.errors import UnreadableRawError
 
 _SOF3 = 0xC3
@@ -17,6 +19,8 @@ _OTHER_FRAMES = set(range(0xC0, 0xD0)) - {0xC3, 0xC4, 0xC8, 0xCC}
 
 _METADATA = {0xE1, 0xED}
 _START_OF_SCAN = 0xDA
+_END_OF_IMAGE = 0xD9
+_RESTART = 0xD0
 
 
 class JpegFrame(NamedTuple):
@@ -53,6 +57,35 @@ def parse_jpeg_frame(data: bytes) -> JpegFrame:
             raise UnreadableRawError("a chunk of the mosaic is a JPEG, but not a lossless one")
         at += 2 + length
     raise UnreadableRawError("a chunk of the mosaic is a JPEG without a frame header")
+
+
+def coded_numbers(data: bytes) -> tuple[int, int]:
+    """Where the numbers of a lossless JPEG's only scan lie: [start, end), up to the marker that ends the picture.
+
+    Within them 0xFF is followed by 0, or is one of the eight markers at which a decoder may start anew.
+
+    Raises:
+        UnreadableRawError: There are none, nothing ends them, or something else than the end comes after them.
+    """
+    at = 2
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        if data[at + 1] == _START_OF_SCAN:
+            return at + 2 + length, _end_of_numbers(data, at + 2 + length)
+        at += 2 + length
+    raise UnreadableRawError("a chunk of the mosaic is cut off")
+
+
+def _end_of_numbers(data: bytes, start: int) -> int:
+    coded = np.frombuffer(data, np.uint8)[start:]
+    escapes = np.flatnonzero(coded[:-1] == 0xFF)
+    following = coded[escapes + 1]
+    markers = escapes[(following != 0) & (following != 0xFF) & ((following < _RESTART) | (following > _RESTART + 7))]
+    if not len(markers):
+        raise UnreadableRawError("a chunk of the mosaic is cut off")
+    if len(markers) > 1 or coded[markers[0] + 1] != _END_OF_IMAGE:
+        raise UnreadableRawError("a chunk of the mosaic is corrupt: there are markers among its numbers")
+    return start + int(markers[0])
 
 
 class PictureFrame(NamedTuple):
