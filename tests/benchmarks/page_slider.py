@@ -4,7 +4,8 @@ A picture of 2048 pixels (a raw of twice that) is shown in a window of 1440 × 9
 for some seconds. Two witnesses: the page's own animation frames, and the browser's trace, which also knows of frames
 that its compositor could not draw in time. Without a GPU Chromium draws on the processor, which other programs share:
 so in turn with it a bare page moves one small square in a window of the same size, which is what this browser does here
-at best. The trace tells, too, what each frame costs the page's own thread: script, style and layout, paint.
+at best. The trace tells, too, what each frame costs the page's own thread: script, style and layout, paint. Read the
+processor time first, which other programs hardly change: a frame at 60 a second may take 16.7 ms.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import numpy as np
 from browser_pages import visit
 from dng_factory import make_dng
 from playwright.sync_api import sync_playwright
-from service_process import serve
+from service_process import descendants, serve
 from tiny_models import publish_model
 
 if TYPE_CHECKING:
@@ -134,6 +135,8 @@ class Look:
     """Frames that the compositor could not draw in time, by the trace."""
     costs: dict[str, float]
     """Milliseconds of the page's own thread for each frame."""
+    processor_ms: float
+    """Processor time of all of the browser's processes for each frame."""
 
     @property
     def fps(self) -> float:
@@ -154,14 +157,24 @@ def look(page: Page, move: str, seconds: float) -> Look:
     events: list[dict[str, Any]] = []
     client.on("Tracing.dataCollected", lambda part: events.extend(part["value"]))
     client.send("Tracing.start", {"traceConfig": {"includedCategories": TRACED}})
+    before = processor_ms()
     stamps = page.evaluate(MOVE.replace("MOVE", move), seconds)
+    taken_ms = processor_ms() - before
     stop(client, page)
     gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
     costs = {
         cost: sum(event.get("dur", 0) for event in events if event["name"] in names) / 1000 / len(gaps)
         for cost, names in COSTS.items()
     }
-    return Look(gaps, [event["name"] for event in events].count("DroppedFrame"), costs)
+    dropped = [event["name"] for event in events].count("DroppedFrame")
+    return Look(gaps, dropped, costs, taken_ms / len(gaps))
+
+
+def processor_ms() -> float:
+    """Processor time that the browser's processes have taken so far (Linux: fields 14 and 15 of /proc/PID/stat)."""
+    browser = (pid for pid, command in descendants(os.getpid()).items() if command.startswith("/usr/lib/chromium/"))
+    fields = [Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split() for pid in browser]
+    return 1000 / os.sysconf("SC_CLK_TCK") * sum(int(each[11]) + int(each[12]) for each in fields)
 
 
 def table(rounds: list[tuple[Look, Look]]) -> str:
@@ -172,6 +185,7 @@ def table(rounds: list[tuple[Look, Look]]) -> str:
         "longest": lambda seen: max(seen.gaps),
         "missed, %": lambda seen: seen.missed,
         "dropped by the compositor": lambda seen: seen.dropped,
+        "processor time, ms a frame": lambda seen: seen.processor_ms,
     }
     rows |= {f"{cost}, ms a frame": lambda seen, cost=cost: seen.costs[cost] for cost in COSTS}
     lines = ["| | divider | bare page |", "|---|---|---|"]
