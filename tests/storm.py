@@ -41,7 +41,7 @@ RAWS = 4
 STEPS = 12
 """Of each training."""
 KINDS = {"denoise": 90, "cancel": 3, "capture": 4, "validate": 2, "finetune": 1}
-"""Jobs of each kind in a hundred; of the last ones there is always at least one."""
+"""Jobs of each kind in a hundred; of each but the last, which takes long, there is always at least one."""
 WORKERS = ("denoise", "preview", "finetune,validate")
 ENDED = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -153,8 +153,9 @@ class Storm:
 
     def run(self, jobs: int, faults: int) -> Outcome:
         """Let it blow; returns once every accepted job has ended."""
-        self._calm()
-        events: list[Wish | str] = [*self._wishes(jobs)]
+        wishes = self._wishes(jobs)
+        self._calm(wishes)
+        events: list[Wish | str] = [*wishes]
         names = list(self._faults)
         struck = [names[index % len(names)] for index in range(faults)]  # each kind as often
         self._chance.shuffle(struck)
@@ -172,21 +173,21 @@ class Storm:
 
     # ---- the jobs ----------------------------------------------------------------------------------------------
 
-    def _calm(self) -> None:
-        """Do one job of each kind, and each raw, without any trouble."""
-        for number in (-1, -2):
-            capture = self._finish(Wish(number, "capture", number))
-            self._captures.append(str(capture["parameters"]["capture"]))
-        wishes = [Wish(-10 - raw, "denoise", raw) for raw in range(RAWS)]
-        wishes += [Wish(-30, "validate", 0), Wish(-31, "finetune", 0)]
-        for wish in wishes:
+    def _calm(self, wishes: list[Wish]) -> None:
+        """Do one job of each kind and raw that will be asked for, without any trouble."""
+        if any(wish.kind == "finetune" for wish in wishes):
+            captures = [self._finish(Wish(number, "capture", number)) for number in (-1, -2)]
+            self._captures = [str(job["parameters"]["capture"]) for job in captures]
+        kinds = {(wish.kind.replace("cancel", "denoise"), wish.raw) for wish in wishes if wish.kind != "capture"}
+        for number, (kind, raw) in enumerate(sorted(kinds)):
+            wish = Wish(-10 - number, kind, raw)
             job = self._finish(wish)
-            assert (job["state"], job["attempt"]) == ("succeeded", 1), job
-            self._undisturbed[wish.kind, wish.raw] = self._result(wish, job)
+            assert job["state"] == "succeeded", job
+            self._undisturbed[kind, raw] = self._result(wish, job)
 
     def _wishes(self, jobs: int) -> list[Wish]:
-        kinds = [kind for kind in KINDS if kind != "denoise" for _ in range(max(1, jobs * KINDS[kind] // 100))]
-        kinds += ["denoise"] * (jobs - len(kinds))
+        counts = {kind: max(kind != "finetune", jobs * share // 100) for kind, share in KINDS.items()}
+        kinds = [kind for kind, count in counts.items() for _ in range(count)][-jobs:]
         self._chance.shuffle(kinds)
         raws = [self._chance.randrange(RAWS) if kind in {"denoise", "cancel", "capture"} else 0 for kind in kinds]
         return [Wish(number, kind, raw) for number, (kind, raw) in enumerate(zip(kinds, raws, strict=True))]

@@ -35,7 +35,8 @@ def main() -> int:
     parser.add_argument("--only", default="", help="damage only files whose name holds this")
     parser.add_argument("--into", type=Path, help="folder for findings and the guided fuzzer's corpus")
     options = parser.parse_args()
-    logging.disable()  # a warning for every file says nothing new
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("training").setLevel(logging.ERROR)  # a warning for every file says nothing new
     folder = options.into or Path(tempfile.mkdtemp(prefix="photosite-fuzz-"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"findings go to {folder}", flush=True)

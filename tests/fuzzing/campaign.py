@@ -5,6 +5,7 @@ In the flow of the tests: seeds.py â†’ mutations.py, as Hypothesis draws them â†
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from fuzzing.judging import Judge
     from fuzzing.seeds import Seed
 
+_log = logging.getLogger(__name__)
 MOST_AT_ONCE = 4
 """Changes in one file."""
 ROUND = 500
@@ -60,6 +62,7 @@ class Campaign:
         """Look at so many damaged files; findings are kept, and do not end the run."""
         for number, done in enumerate(range(0, files, ROUND)):
             self._run_round(min(ROUND, files - done), first_seed + number)
+            _log.info("%d files, %d findings", min(files, done + ROUND), len(self.findings))
 
     def _run_round(self, files: int, number: int) -> None:
         def look(index: int, mutations: list[Mutation]) -> None:

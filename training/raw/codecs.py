@@ -19,14 +19,10 @@ import imagecodecs
 import numpy as np
 
 from training.errors import UnreadableRawError
-from training.raw.jpeg import coded_numbers, parse_jpeg_frame
+from training.raw.jpeg import other_form, parse_jpeg_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-_OTHER_END = b"\xfe" + 63 * b"\xa5" + b"\xff\xd9"
-"""What no stream ends with, and the marker after it: where a decoder makes up missing bits, it takes zeros."""
 
 
 def load_codecs() -> None:
@@ -50,11 +46,10 @@ def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
     frame = parse_jpeg_frame(data)
     if frame.samples != samples:
         raise UnreadableRawError(f"a chunk of the mosaic claims {frame.samples} samples, wanted {samples}")
-    _, end = coded_numbers(data)
+    other, offset = other_form(data)
     decoded = _decode_jpeg(data)
-    # The decoder makes up what is missing and does not say so; what it makes up depends on what comes after.
-    if not np.array_equal(decoded, _decode_jpeg(data[:end] + _OTHER_END)):
-        raise UnreadableRawError("a chunk of the mosaic is cut off or corrupt: it ends before its last number")
+    if not np.array_equal(decoded, _decode_jpeg(other) - np.uint16(offset)):
+        raise UnreadableRawError("a chunk of the mosaic is cut off or corrupt: not all of its numbers can be decoded")
     return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
 
 

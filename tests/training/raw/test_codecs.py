@@ -64,9 +64,33 @@ def test_numbers_that_end_early_are_not_made_up(components: int, marker: str) ->
 @pytest.mark.parametrize("components", [1, 2])
 def test_numbers_that_lack_their_last_bytes_are_not_made_up(components: int) -> None:
     whole = encode_any_ljpeg(TILE, 14, components)
-    for missing in (4, 8, 100, 1000):
-        with pytest.raises(UnreadableRawError, match="ends before its last number"):
+    for missing in (1, 2, 8, 100, 1000):
+        with pytest.raises(UnreadableRawError, match="not all of its numbers"):
             decode_ljpeg(whole[: -2 - missing] + b"\xff\xd9", TILE.size)
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_codes_that_no_table_has_are_not_made_up(components: int) -> None:
+    whole = encode_any_ljpeg(TILE, 14, components)
+    middle = len(whole) // 2
+    with pytest.raises(UnreadableRawError, match="not all of its numbers"):
+        decode_ljpeg(whole[:middle] + b"\x7f" + b"\xff\0" * 4 + whole[middle + 9 :], TILE.size)
+
+
+@pytest.mark.parametrize("precision", [2, 6, 8])
+def test_numbers_beyond_their_precision_do_not_wrap_around(precision: int) -> None:
+    data = bytearray(encode_any_ljpeg(TILE, 14))
+    data[data.index(b"\xff\xc3") + 4] = precision
+    with pytest.raises(UnreadableRawError, match="not all of its numbers"):
+        decode_ljpeg(bytes(data), TILE.size)
+
+
+@pytest.mark.parametrize("predictor", range(1, 8))
+@pytest.mark.parametrize("bits", [8, 9, 16])
+def test_every_predictor_decodes_at_every_depth(bits: int, predictor: int) -> None:
+    tile = sample_mosaic(48, 64, bits)
+    data = encode_any_ljpeg(tile, bits, 2, predictor)
+    assert (decode_ljpeg(data, tile.size).reshape(tile.shape) == tile).all()
 
 
 @pytest.mark.parametrize("padding", [b"\0", b"\0\0\0", b"\xff", b"\xff\xff\xff"])
