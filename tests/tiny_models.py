@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from training.manifest import Manifest
 from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS
+from training.networks.noise_aware import input_channels
 from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def publish_model(
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
-    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"], "width": width}
+    options = {"in_channels": input_channels("variance-stabilised", 4), "width": width}
     network = build_network("unet", **options)
     torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
     place = folder / name / version

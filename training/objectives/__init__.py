@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from training.errors import ConfigError
 from training.objectives.blind2unblind import Blind2Unblind
+from training.objectives.laine import Laine
 from training.objectives.neighbor2neighbor import Neighbor2Neighbor
 from training.objectives.noise2noise import Noise2Noise
+from training.objectives.noise2void import Noise2Void
+from training.objectives.noisier2noise import Noisier2Noise
+from training.objectives.noisy_as_clean import NoisyAsClean
 from training.objectives.recorrupted import Recorrupted
+from training.objectives.stein import Stein
 from training.objectives.supervised import Supervised
 
 if TYPE_CHECKING:
@@ -22,9 +27,14 @@ if TYPE_CHECKING:
 
 OBJECTIVES: dict[str, Callable[..., Objective]] = {
     "blind2unblind": Blind2Unblind,
+    "laine": Laine,
     "neighbor2neighbor": Neighbor2Neighbor,
     "noise2noise": Noise2Noise,
+    "noise2void": Noise2Void,
+    "noisier2noise": Noisier2Noise,
+    "noisy-as-clean": NoisyAsClean,
     "recorrupted": Recorrupted,
+    "sure": Stein,
     "supervised": Supervised,
 }
 
