@@ -113,10 +113,10 @@ def run(options: argparse.Namespace) -> int:
 
 def _compare(methods: Sequence[Method], plan: Plan, folder: Path, device: str) -> int:
     """Run the methods, writing the table after each, and print it."""
-    from training.comparison.running import Stopped, cases_of, run_method  # noqa: PLC0415  (torch: not for --help)
+    from training.comparison.running import Stopped, check_cases, run_method  # noqa: PLC0415  (torch: not for --help)
     from training.run.distributed import training_device  # noqa: PLC0415
 
-    next(cases_of(plan))  # what is missing shall be known before hours are spent
+    check_cases(plan)
     rows: list[Row] = []
     code = 0
     for method in methods:

@@ -6,6 +6,7 @@ method's folder, so that a comparison that was stopped goes on where it was.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import time
 from contextlib import closing
@@ -41,6 +42,7 @@ from training.noise import NoiseModel
 from training.objectives import build_objective
 from training.objectives.base import Batch
 from training.objectives.laine import estimates_of, output_channels
+from training.raw.atomic import replacing
 from training.run.journal import LOG_NAME, read_log
 from training.run.precision import autocast, training_dtype
 from training.run.sources import open_sources
@@ -111,7 +113,7 @@ def run_method(method: Method, plan: Plan, run: Path, device: torch.device) -> R
     config = config_of(method, plan)
     folder = run / "trainings" / method.training
     steps, seconds = _train(config, plan, folder, device)
-    scores = _judge(trained(method, folder, device), plan, run / method.name)
+    scores = _judge(trained(folder, device, method.readout), plan, run / method.name)
     return Result(steps=steps, training_seconds=seconds, scores=scores)
 
 
@@ -171,14 +173,20 @@ def _train(config: TrainingConfig, plan: Plan, folder: Path, device: torch.devic
     return last.step, float(read_log(folder / LOG_NAME)[-1]["seconds"])
 
 
-def trained(method: Method, folder: Path, device: torch.device) -> Denoise:
-    """A trained method as it denoises."""
+def trained(folder: Path, device: torch.device, readout: dict[str, Any]) -> Denoise:
+    """A trained method as it denoises.
+
+    Args:
+        folder: Of its run.
+        device: Where to denoise.
+        readout: Options of its objective other than in training.
+    """
     checkpoint = load_checkpoint(folder / CHECKPOINT_NAME)
     config = TrainingConfig.from_json(checkpoint.config)
     model = build_noise_aware(config)
     model.network.load_state_dict(checkpoint.average)
     model.to(device).eval()
-    objective = build_objective(config.objective, **{**config.objective_options, **method.readout})
+    objective = build_objective(config.objective, **{**config.objective_options, **readout})
     dtype = training_dtype(device, config.precision)
 
     def denoise(case: Case) -> NDArray[np.float32]:
@@ -270,18 +278,32 @@ def cases_of(plan: Plan) -> Iterator[Case]:
         yield from patch_cases(held_out, group, -(-PATCH_CASES // plan.every))
 
 
+def check_cases(plan: Plan) -> None:
+    """Refuse what has nothing to judge on, before hours are spent on training.
+
+    Raises:
+        ConfigError: See `cases_of`.
+    """
+    for name, folder in plan.tests.items():
+        next(cases_of(dataclasses.replace(plan, tests={name: folder})))
+    if not plan.tests:
+        next(cases_of(plan))
+
+
 def _judge(denoise: Denoise, plan: Plan, folder: Path) -> tuple[dict[str, Any], ...]:
     """Scores of all cases, those found before and new ones, each written down at once."""
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / SCORES_NAME
     known = {score["case"]: score for score in read_scores(path)}
+    with replacing(path) as file:  # without a line that was cut off
+        file.write("".join(json.dumps(score) + "\n" for score in known.values()).encode())
     scores = []
     with closing(tqdm(cases_of(plan), desc=folder.name, unit="case", disable=None)) as bar:
         for index, case in enumerate(bar):
             if case.key not in known:
                 known[case.key] = _score(denoise, case, folder, index)
-                with path.open("a", encoding="utf-8") as file:
-                    file.write(json.dumps(known[case.key]) + "\n")
+                with path.open("a", encoding="utf-8") as lines:
+                    lines.write(json.dumps(known[case.key]) + "\n")
             scores.append(known[case.key])
     return tuple(scores)
 

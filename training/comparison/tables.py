@@ -108,7 +108,7 @@ def _quality(psnr: float, ssim: float) -> str:
 def markdown(rows: Sequence[Row]) -> str:
     """The table for a terminal and for Markdown files."""
     heads = headings(rows)
-    lines = [heads, ["---"] * len(heads), *(cells(row, heads) for row in rows)]
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|") for cell in cells(row, heads)] for row in rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
 
 

@@ -54,7 +54,7 @@ class BlindSpotUNet(Network):
     """
 
     stride = 32
-    receptive_field = 316
+    receptive_field = 315
 
     def __init__(
         self,
