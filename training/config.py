@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from training.raw.bayer import CfaPattern
 
 DatasetKind = Literal["pictures", "sidd", "captures", "srgb"]
-OptimiserName = Literal["adamw", "adam"]
+OptimiserName = Literal["adamw", "adam", "muon"]
 ScheduleName = Literal["cosine", "step", "cooldown"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -72,7 +72,7 @@ class TrainingConfig:
     patches_per_epoch: int = 0
     """Patches that are called an epoch, 0 where the data has no natural one."""
     optimiser: OptimiserName = "adamw"
-    """AdamW, or the papers' Adam."""
+    """AdamW, the papers' Adam, or Muon."""
     learning_rate: float = 1e-3
     """Largest learning rate, reached after `warmup_steps`."""
     warmup_steps: int = 100

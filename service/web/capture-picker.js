@@ -31,7 +31,7 @@ export class CapturePicker extends HTMLElement {
   connectedCallback() {
     if (!this.firstChild) {
       this.#drop.heading = "Add captures";
-      this.#drop.hint = "Noisy DNG files of your camera, as it makes them. Kept until you delete them.";
+      this.#drop.hint = "Noisy raw files of your camera, as it makes them. Kept until you delete them.";
       this.#drop.addEventListener("files", (event) => this.#take(event.detail));
       this.append(this.#drop, this.#uploads, this.#said, this.#grid, this.#more);
     }

@@ -61,7 +61,7 @@ export class DenoiseView extends HTMLElement {
       onchange: () => this.#chooseWhen(tryFirst.checked),
     });
     this.#desk.atOnce = !tryFirst.checked;
-    this.#drop.heading = "Drop DNG files here";
+    this.#drop.heading = "Drop raw files here";
     this.#drop.hint = "One or many. They are kept on this service only.";
     this.append(
       el("h1", { class: "visually-hidden" }, "Denoise raw files"),
@@ -78,7 +78,7 @@ export class DenoiseView extends HTMLElement {
       el("div", { class: "intro" },
         el("p", { class: "lead" }, "A raw goes in, the same raw comes out, without the noise."),
         el("ol", { class: "steps" },
-          el("li", {}, el("strong", {}, "Drop"), " one DNG file, or all of a shoot."),
+          el("li", {}, el("strong", {}, "Drop"), " a DNG, or any other raw with a Bayer sensor; or all of a shoot."),
           el("li", {}, el("strong", {}, "Compare"), " before and after, down to single pixels."),
           el("li", {}, el("strong", {}, "Download"), " a DNG that every raw editor opens as before: same colours, same metadata."))),
       this.#stage);

@@ -65,7 +65,7 @@ def test_a_finished_job_can_be_read_by_everybody(themed_visitor: Visit, done: di
 
 def test_the_first_paint_is_light(visitor: Visit) -> None:
     visitor.go()
-    expect(visitor.page.get_by_text("Drop DNG files here")).to_be_visible()
+    expect(visitor.page.get_by_text("Drop raw files here")).to_be_visible()
     visitor.page.wait_for_load_state("networkidle")
     assert 5_000 < sum(visitor.transfers()) < FIRST_PAINT_BYTES
 
