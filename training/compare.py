@@ -11,18 +11,12 @@ from __future__ import annotations
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, get_args
+from typing import get_args
 
 from training.comparison.methods import DEFAULT, DatasetName, find_methods, listing
 from training.comparison.plan import RAW_NOISE, Budget, NetworkName, Plan
-from training.comparison.tables import Row, input_row, markdown, method_row, write_tables
 from training.datasets.picture_noise import PICTURE_NOISE
 from training.errors import ConfigError, PhotositeError
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from training.comparison.methods import Method
 
 EXIT_USAGE, EXIT_INTERRUPTED = 2, 130
 DESCRIPTION = (
@@ -107,43 +101,10 @@ def run(options: argparse.Namespace) -> int:
         draws=options.draws,
         every=options.every,
     )
+    from training.comparison.rows import compare  # noqa: PLC0415  (torch, which `--help` does not need)
+
     plan.claim(options.folder)
-    return _compare(methods, plan, options.folder, options.device)
-
-
-def _compare(methods: Sequence[Method], plan: Plan, folder: Path, device: str) -> int:
-    """Run the methods, writing the table after each, and print it."""
-    from training.comparison.running import Stopped, check_cases, run_method  # noqa: PLC0415  (torch: not for --help)
-    from training.run.distributed import training_device  # noqa: PLC0415
-
-    check_cases(plan)
-    rows: list[Row] = []
-    code = 0
-    for method in methods:
-        print(f"{method.name}: {method.words}", file=sys.stderr)
-        try:
-            result = run_method(method, plan, folder, training_device(device))
-        except ConfigError as error:
-            rows.append(method_row(method, [], note=f"not possible: {error.message}"))
-            continue
-        except Stopped as stop:
-            print(f"{stop}; the same command goes on", file=sys.stderr)
-            code = EXIT_INTERRUPTED
-            break
-        rows.append(method_row(method, result.scores, result.steps, result.training_seconds))
-        rows = [input_row(result.scores), *(row for row in rows if row.words)]
-        _write(plan, rows, folder)
-    if rows:
-        _write(plan, rows, folder)
-        print(markdown(rows), end="")
-    return code
-
-
-def _write(plan: Plan, rows: Sequence[Row], folder: Path) -> None:
-    try:
-        write_tables(plan, rows, folder)
-    except OSError as error:
-        raise ConfigError(f"run: {folder} cannot be written to: {error.strerror or error}") from error
+    return 0 if compare(methods, plan, options.folder, options.device) else EXIT_INTERRUPTED
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from dng_factory import make_dng, sample_mosaic
 from PIL import Image
+from sidd_factory import make_blocks, make_scene
 
 from service.cli import main
 from training.comparison import running
@@ -141,3 +142,13 @@ def test_missing_folders_are_named_before_anything_is_trained(folder: Path, caps
     assert "data: there is no" in capsys.readouterr().err
     assert compare(folder, "sure", "--test", f"set14={folder / 'run'}") == 2
     assert "no picture in" in capsys.readouterr().err
+
+
+def test_sidds_frames_teach_and_its_validation_blocks_judge(folder: Path) -> None:
+    make_scene(folder / "sidd", shape=(300, 310))
+    make_blocks(folder / "sidd", images=1, blocks=1, size=256)
+    assert compare(folder, "supervised,noise2noise,noisier2noise", "--every", "32", dataset="sidd", data="sidd") == 0
+    table = rows(folder)
+    noisy = float(table["(noisy input)"][0].split(" / ")[0])
+    assert all(float(table[name][0].split(" / ")[0]) > noisy - 4 for name in ("supervised", "noise2noise"))
+    assert (folder / "run" / "comparison.md").read_text(encoding="utf-8").startswith("| method | validation blocks |")
