@@ -71,7 +71,8 @@ def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
         wanted: What to publish it as.
 
     Raises:
-        ConfigError: The version exists, or nothing can be measured on what was named for that.
+        ConfigError: The version exists, nothing can be measured on what was named for that, or the run's method needs
+            more than its network to denoise.
         ModelError: The checkpoint cannot be read.
     """
     with new_version(registry, wanted.name, wanted.version, wanted.unfinished_dir) as reference:

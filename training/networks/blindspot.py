@@ -235,7 +235,8 @@ class _CentrelessConv(nn.Conv2d):
         self.register_buffer("seen", seen, persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self._conv_forward(x, self.weight * self.seen, self.bias)
+        convolved: Tensor = self._conv_forward(x, self.weight * self.seen, self.bias)
+        return convolved
 
 
 def move_down(x: Tensor) -> Tensor:

@@ -105,10 +105,9 @@ class Laine(Objective):
         prior = self.prior(model, batch)
         if self.covariance == "none":
             return ((prior.mean - batch.noisy).square() / prior.noise).mean()
-        likelihood = negative_log_likelihood(batch.noisy, prior).mean() / batch.noisy.shape[1]
-        if self.noise == "known":
-            return likelihood
-        return likelihood - NOISE_BONUS * prior.noise.sqrt().mean()
+        bonus = 0.0 if self.noise == "known" else NOISE_BONUS * prior.noise.sqrt().mean()
+        likelihood = negative_log_likelihood(batch.noisy, prior).mean()
+        return (likelihood - bonus) / batch.noisy.shape[1]
 
     def denoise(self, model: NoiseAware, batch: Batch) -> Tensor:
         """See `Objective.denoise`."""
