@@ -64,7 +64,7 @@ def test_raws_are_judged_at_every_noise_level(folder: Path) -> None:
     assert compare(folder, "neighbor2neighbor,laine-pme,dip", dataset="synthetic") == 0
     header = (folder / "run" / "comparison.csv").read_text(encoding="utf-8").splitlines()[0]
     assert header.startswith("method,shot 0.0002 psnr,shot 0.0002 ssim,shot 0.0005 psnr")
-    assert rows(folder)["dip"][-1] == ""
+    assert rows(folder)["dip"][-1] == "steps=2 for each picture"
 
 
 def test_kodak_gets_ten_noisy_frames_unless_told_otherwise(folder: Path) -> None:

@@ -51,7 +51,10 @@ def compare(methods: Sequence[Method], plan: Plan, run: Path, device: str) -> bo
             print(f"{stop}; the same command goes on", file=sys.stderr)
             done = False
             break
-        rows.append(method_row(method, result.scores, result.steps, result.training_seconds))
+        note = (
+            f"{plan.budget} for {'each picture' if plan.budget.steps else 'all pictures'}" if method.per_picture else ""
+        )
+        rows.append(method_row(method, result.scores, result.steps, result.training_seconds, note))
         noisy = noisy or input_row(result.scores)
         _write(plan, [noisy, *rows], run)
     table = [*([noisy] if noisy else []), *rows]

@@ -1,7 +1,9 @@
 """Training methods, one per file, found by name.
 
-An objective turns a batch of packed patches into a loss. Losses are in units of the noise: a squared error of 1 is one
-noise variance, so that low and high ISO weigh alike. The option `weighting="none"` gives the papers' plain squares.
+An objective turns a batch of patches, packed raws or pictures, into a loss; and it says what it makes of noisy images
+once it is trained, where that is more than the network's output. Losses are in units of the noise: a squared error of 1
+is one noise variance, so that low and high ISO weigh alike. The option `weighting="none"` gives the papers' plain
+squares. Likelihoods (`laine.py`) have no unit.
 """
 
 from __future__ import annotations
