@@ -32,6 +32,7 @@ MODULES = {
     "finetune": ("finetune",),
     "train": ("train",),
     "validate": ("validate",),
+    "compare": ("compare",),
     "models": ("models",),
     "keys": ("keys",),
     "tenants": ("tenants",),

@@ -14,11 +14,15 @@ from safetensors.torch import save_file
 
 from training.manifest import Manifest
 from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS
+from training.networks.noise_aware import input_channels
 from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+
+SMALL_RESIDUAL = {"widths": [4, 8, 8], "blocks": [1, 1, 1]}
+"""Options of a small residual U-Net, with the stride of the large one."""
 
 
 def publish_model(
@@ -26,38 +30,42 @@ def publish_model(
     name: str = "tiny",
     *,
     version: str = "1",
-    network: str = "unet",
-    width: int | None = 4,
+    width: int = 4,
     halo: int = 32,
+    residual: bool = False,
+    shape: dict[str, Any] | None = None,
     **changes: Any,
 ) -> None:
-    """Write a network with random weights into a registry folder, and make it the default.
+    """Write a U-Net with random weights into a registry folder, and make it the default.
 
     Args:
         folder: The registry's folder.
         name: Name of the model.
         version: Its version; decides the weights, too.
-        network: Its architecture.
-        width: Channels of a U-Net's encoder: the larger, the slower; None for an architecture's own.
+        width: Channels of its encoder: the larger, the slower.
         halo: Served halo in packed pixels.
+        residual: Whether to make a small residual U-Net of it, the shipped model's architecture.
+        shape: Options of the network instead of small ones; {} for those of the network itself.
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
-    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"]} | ({"width": width} if width else {})
-    built = build_network(network, **options)
-    torch.nn.init.normal_(built.get_parameter("last.weight"), std=0.3 if width else 0.003)
+    kind = "residual-unet" if residual else "unet"
+    small: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
+    options = {"in_channels": input_channels("variance-stabilised", 4), **(small if shape is None else shape)}
+    network = build_network(kind, **options)
+    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3 if shape is None else 0.003)
     place = folder / name / version
     place.mkdir(parents=True)
-    save_file(built.state_dict(), place / WEIGHTS_NAME)
+    save_file(network.state_dict(), place / WEIGHTS_NAME)
     manifest = Manifest(
         name=name,
         version=version,
         description="Random weights, for tests.",
-        network=network,
+        network=kind,
         network_options=options,
         input_normalisation="variance-stabilised",
-        stride=built.stride,
-        receptive_field=built.receptive_field,
+        stride=network.stride,
+        receptive_field=network.receptive_field,
         halo=halo,
         weights_sha256=hashlib.sha256((place / WEIGHTS_NAME).read_bytes()).hexdigest(),
         objective="none",

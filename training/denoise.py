@@ -32,7 +32,7 @@ from training.residuals import likeness_of_neighbours
 from training.tiling import plan_tiles, read_tile, stitch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -130,7 +130,7 @@ def denoise_file(
     Raises:
         RawError: The file is at fault.
     """
-    clock = _Clock(progress)
+    clock = Clock(progress)
     with TemporaryDirectory(prefix=".photosite-", dir=target.resolve().parent) as folder:
         with clock.stage("decode"):
             dng = as_dng(source, Path(folder), name)
@@ -143,9 +143,9 @@ def denoise_file(
             denoised = denoise_packed(signal, engine, choice.model, options.strength, progress)
         with clock.stage("denormalise"):
             shift = precision_shift(raw, choice.model, options)
-            result = _result(raw, unpack_mosaic(raw, signal, denoised, choice.model, shift), shift)
+            result = denoised_raw(raw, unpack_mosaic(raw, signal, denoised, choice.model, shift), shift)
         with clock.stage("write"):
-            changes = _changes(source, engine, options, choice, shift)
+            changes = describe_changes([source], engine, options, choice, shift)
             write_output(dng.path, target, result, changes, output or OutputOptions())
     return DenoiseReport(
         model=engine.manifest.reference,
@@ -162,7 +162,7 @@ def denoise_file(
     )
 
 
-def _result(raw: RawImage, mosaic: NDArray[np.uint16], shift: int) -> RawImage:
+def denoised_raw(raw: RawImage, mosaic: NDArray[np.uint16], shift: int) -> RawImage:
     """The denoised mosaic, and levels in its numbers."""
     metadata = replace(raw.metadata, levels=raw.metadata.levels.scaled(shift))
     return RawImage(mosaic=mosaic, metadata=metadata, bad_pixels=raw.bad_pixels)
@@ -277,24 +277,39 @@ def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -
     return int(np.clip(wanted, 0, 16 - largest.bit_length()))
 
 
-def _changes(source: Path, engine: Engine, options: DenoiseOptions, choice: NoiseChoice, shift: int) -> DngChanges:
-    """What the output's tags say; decided by input, model and options alone."""
+def describe_changes(
+    sources: Sequence[Path], engine: Engine, options: DenoiseOptions, choice: NoiseChoice, shift: int
+) -> DngChanges:
+    """What the output's tags say; decided by input, model and options alone.
+
+    Args:
+        sources: The input, or all frames of a burst.
+        engine: The model.
+        options: What the request chose.
+        choice: The noise that the network saw: that of the input, or of what the burst was merged to.
+        shift: From `precision_shift`.
+    """
     manifest = engine.manifest
     left = max(1 - options.strength, error_ratio(manifest.error_ratios, float(np.mean(choice.model.shot_noise))))
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    chosen = {**asdict(options), "input": digest, "model": manifest.weights_sha256}
+    digests = [_file_digest(source) for source in sources]
+    is_burst = len(sources) > 1
+    chosen = {**asdict(options), "input": digests if is_burst else digests[0], "model": manifest.weights_sha256}
     unique_id = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).digest()[:16]
     return DngChanges(
         precision_shift=shift,
         noise_profile=choice.model.scaled(left**2),
         noise_reduction_applied=options.strength,
         unique_id=unique_id,
-        mark=_mark(engine, options, choice) if options.strength else None,
+        mark=_mark(engine, options, choice, sources) if options.strength or is_burst else None,
     )
 
 
-def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice) -> Mark:
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice, sources: Sequence[Path]) -> Mark:
     """How the file was denoised, for its XMP packet."""
     return Mark(
         model=engine.manifest.reference,
@@ -303,6 +318,7 @@ def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice) -> Mark:
         noise_model=" ".join(f"{value:.6g}" for value in choice.model.to_profile()),
         noise_source=choice.source,
         software=f"Photosite {__version__}",
+        burst=", ".join(source.name for source in sources) if len(sources) > 1 else "",
     )
 
 
@@ -318,7 +334,7 @@ def error_ratio(table: list[list[float]], shot_noise: float) -> float:
     return round(float(np.interp(np.log(max(shot_noise, 1e-12)), np.log(levels), ratios)), 4)
 
 
-class _Clock:
+class Clock:
     """Times the stages and announces them."""
 
     def __init__(self, progress: Progress | None) -> None:

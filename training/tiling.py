@@ -98,6 +98,14 @@ def plan_tiles(height: int, width: int, *, tile: int, halo: int, stride: int) ->
     return tuple(Tile(*spans) for spans in product(rows, columns))
 
 
+def pad_to_stride(packed: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
+    """Extend (4, h, w) at the bottom and right, by reflection, to multiples of `stride`, as `read_tile` does it."""
+    _, height, width = packed.shape
+    padding = ((0, 0), (0, -height % stride), (0, -width % stride))
+    # "symmetric" repeats the edge, but unlike "reflect" it works for any padding wider than the image
+    return np.pad(packed, padding, mode="symmetric")
+
+
 def read_tile(packed: Planes, tile: Tile) -> NDArray[np.float32]:
     """Read a tile; beyond the bottom and the right, where a plan goes on to a multiple of the stride, by reflection.
 
@@ -121,8 +129,6 @@ def read_tile(packed: Planes, tile: Tile) -> NDArray[np.float32]:
 
 def _reflected(span: Span, side: int) -> NDArray[np.intp]:
     """Where in a side of so many pixels the pixels of a span come from.
-
-    The edge is repeated: unlike reflection about the outermost pixel, that works however far the span reaches.
 
     >>> _reflected(Span(0, 8, 0, 8), 3).tolist()
     [0, 1, 2, 2, 1, 0, 0, 1]

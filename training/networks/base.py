@@ -11,7 +11,7 @@ class Network(nn.Module):
     Attributes:
         stride: Height and width have to be multiples of this.
         receptive_field: Reach of an output pixel into the input, on each side, in packed pixels.
-        bytes_per_pixel: Memory that a packed pixel of a tile takes in bfloat16, as measured; twice that in float32.
+        bytes_per_pixel: Memory that a packed pixel of a tile takes in bfloat16, about; twice that in float32.
     """
 
     stride: int

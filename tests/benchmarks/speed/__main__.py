@@ -24,7 +24,7 @@ from benchmarks.speed.tables import files_table, http_table, start_table, steps_
 from benchmarks.speed.ways import by_command, by_library, over_http, run_part, service
 from tiny_models import publish_model
 
-UNTRAINED = "untrained"
+UNTRAINED, RESIDUAL = "untrained", "residual-unet"
 
 
 def parse() -> argparse.Namespace:
@@ -34,7 +34,9 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--runs", type=int, default=3, help="of each; the median is printed (default: %(default)s)")
     parser.add_argument("--rounds", type=int, default=5, help="of network against reference (default: %(default)s)")
     parser.add_argument("--model", default="photosite", metavar="NAME[@VERSION]", help="default: %(default)s")
-    parser.add_argument("--untrained", metavar="NETWORK", help="measure this architecture instead, with random weights")
+    parser.add_argument(
+        "--untrained", choices=[RESIDUAL, "unet"], help="measure this architecture instead, with random weights"
+    )
     parser.add_argument("--halo", type=int, default=32, help="of an untrained one (default: %(default)s)")
     parser.add_argument("--http", type=int, metavar="MP", help="measure over HTTP, too, at this size")
     parser.add_argument(
@@ -114,7 +116,9 @@ def main() -> int:
         folder, models = Path(name), []
         if options.untrained:
             models, options.model = [str(folder / "models")], UNTRAINED
-            publish_model(folder / "models", UNTRAINED, network=options.untrained, width=None, halo=options.halo)
+            publish_model(
+                folder / "models", UNTRAINED, residual=options.untrained == RESIDUAL, shape={}, halo=options.halo
+            )
         parts = json.loads(run_part("networks", options.model, options.clock, options.rounds, *models))
         said["networks"] = parts
         print(f"{hardware}\n{parts['engine']}, tiles of {parts['tile']}, halo {parts['halo']}")

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def files_table(rows: Sequence[dict[str, Any]]) -> str:
     """A line for every size: rates, what of them is the network's, memory."""
     lines = [
-        "| MP | network s/MP, halo included | halo | file to file s/MP | network ÷ file to file | command s | peak MB |",
+        "| MP | network s/MP, with halo | halo | file to file s/MP | network ÷ file to file | command s | peak MB |",
         "|---|---|---|---|---|---|---|",
     ]
     for row in rows:
