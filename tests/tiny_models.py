@@ -21,8 +21,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SMALL_RESIDUAL = {"widths": [4, 8, 8], "blocks": [1, 1, 1]}
+"""Options of a small residual U-Net, with the stride of the large one."""
+
+
 def publish_model(
-    folder: Path, name: str = "tiny", *, version: str = "1", width: int = 4, halo: int = 32, **changes: Any
+    folder: Path,
+    name: str = "tiny",
+    *,
+    version: str = "1",
+    width: int = 4,
+    halo: int = 32,
+    residual: bool = False,
+    **changes: Any,
 ) -> None:
     """Write a U-Net with random weights into a registry folder, and make it the default.
 
@@ -32,11 +43,14 @@ def publish_model(
         version: Its version; decides the weights, too.
         width: Channels of its encoder: the larger, the slower.
         halo: Served halo in packed pixels.
+        residual: Whether to make a small residual U-Net of it, the shipped model's architecture.
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
-    options = {"in_channels": input_channels("variance-stabilised", 4), "width": width}
-    network = build_network("unet", **options)
+    kind = "residual-unet" if residual else "unet"
+    shape: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
+    options = {"in_channels": input_channels("variance-stabilised", 4), **shape}
+    network = build_network(kind, **options)
     torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
     place = folder / name / version
     place.mkdir(parents=True)
@@ -45,11 +59,11 @@ def publish_model(
         name=name,
         version=version,
         description="Random weights, for tests.",
-        network="unet",
+        network=kind,
         network_options=options,
         input_normalisation="variance-stabilised",
-        stride=32,
-        receptive_field=160,
+        stride=network.stride,
+        receptive_field=network.receptive_field,
         halo=halo,
         weights_sha256=hashlib.sha256((place / WEIGHTS_NAME).read_bytes()).hexdigest(),
         objective="none",

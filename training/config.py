@@ -68,7 +68,7 @@ class TrainingConfig:
     steps: int = 4000
     """Optimiser steps."""
     minutes: float = 0.0
-    """Budget in minutes, 0 for none; `steps` is then what fitted into them when the run began."""
+    """Budget in minutes, 0 for none; `steps` is then what fits into them, judged as the run goes on."""
     patches_per_epoch: int = 0
     """Patches that are called an epoch, 0 where the data has no natural one."""
     optimiser: OptimiserName = "adamw"

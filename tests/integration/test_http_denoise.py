@@ -191,6 +191,12 @@ def test_a_job_can_be_followed_and_its_result_fetched(service: RunningService, r
     result = service.client.get(f"/jobs/{job_id}/result")
     assert result.content == expected
     etag = {"If-None-Match": result.headers["etag"]}
+    head = service.client.head(f"/jobs/{job_id}/result")
+    told = ("content-length", "content-type", "etag", "content-disposition", "accept-ranges")
+    assert (head.status_code, head.content) == (200, b"")
+    assert [head.headers[name] for name in told] == [result.headers[name] for name in told]
+    assert service.client.head(f"/jobs/{job_id}/events").headers["content-type"].startswith("text/event-stream")
+    assert service.client.head(f"/jobs/{job_id}/result", headers=etag).status_code == 304
     again = service.client.get(f"/jobs/{job_id}/result", headers=etag)
     assert (again.status_code, again.content) == (304, b"")
     part = service.client.get(f"/jobs/{job_id}/result", headers={"Range": "bytes=100-299"})

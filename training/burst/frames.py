@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from training.errors import UnsupportedRawError
 
 if TYPE_CHECKING:
@@ -75,7 +77,7 @@ class FrameCheck:
 
 
 def _digest(raw: RawImage) -> bytes:
-    return hashlib.sha256(raw.mosaic.tobytes()).digest()
+    return hashlib.sha256(np.ascontiguousarray(raw.mosaic).data).digest()
 
 
 def _differences(first: RawMetadata, other: RawMetadata) -> list[tuple[str, object, object]]:
