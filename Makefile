@@ -5,7 +5,10 @@
 #   make lint    ruff and mypy; Dockerfiles, compose, manifests, rules by their validators
 #   make generated   dashboards, image requirements, Kubernetes' copy of the rules: what is made from something else
 #   make rehearsal   a deployment of processes on this machine: 50 jobs, an alert, a rolling restart (10 minutes)
-#   make chaos   kill, freeze, starve: what must hold whatever happens, in 20 minutes and more (MINUTES=20: of one job)
+#   make chaos   kill, freeze, starve: what must hold whatever happens, in 20 minutes and more (MINUTES=20: of one job;
+#                FAULTS=200 JOBS=1000: so many faults of every kind at random over so many jobs)
+#   make load    200 clients with mixed uploads for five minutes: what they see, and what is lost (nothing)
+#   make fuzz    damage raws in every way and see that each is refused or read rightly (MUTATIONS=20000, MINUTES=30 guided)
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more)
 #                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
 #                bench-files FILES="a.dng b.dng": what denoising does to real raws
@@ -30,7 +33,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos lint generated rehearsal bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
+.PHONY: run test unit chaos fuzz load lint generated rehearsal bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -43,7 +46,17 @@ unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
 
 chaos: $(VENV)/.installed-dev
+ifdef FAULTS
+	$(BIN)/python -m pytest -m "" tests/integration/chaos/test_storm.py --faults $(FAULTS) --storm-jobs $(or $(JOBS),1000) --seed $(or $(SEED),1)
+else
 	$(BIN)/python -m pytest -m "" tests/integration/chaos --minutes $(or $(MINUTES),6) --durations=10
+endif
+
+fuzz: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python -m fuzzing --mutations $(or $(MUTATIONS),2000) --minutes $(or $(MINUTES),5) $(ARGS)
+
+load: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/load.py $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -18,14 +18,14 @@ import sys
 from typing import TYPE_CHECKING
 
 import training
-from service.commands import denoise, finetune, inspect, keys, models, serving, tenants, train, validate
+from service.commands import compare, denoise, finetune, inspect, keys, models, serving, tenants, train, validate
 from service.errors import InvalidRequestError, NotFoundError, ServerUnreachableError
 from training.errors import ConfigError, ModelError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (denoise, inspect, finetune, train, validate, models, keys, tenants, serving)
+COMMANDS = (denoise, inspect, finetune, train, validate, compare, models, keys, tenants, serving)
 EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 5, 130
 
 

@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 from training.manifest import Manifest
 from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS
+from training.networks.noise_aware import input_channels
 from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ def publish_model(
     torch.manual_seed(int(version))
     kind = "residual-unet" if residual else "unet"
     shape: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
-    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"], **shape}
+    options = {"in_channels": input_channels("variance-stabilised", 4), **shape}
     network = build_network(kind, **options)
     torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
     place = folder / name / version

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,6 +18,7 @@ from leftovers import find_leftovers
 from service_process import wait_until
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from job_kinds import Kind, Playground
@@ -62,6 +66,39 @@ def record(redis_url: str, job_id: str) -> dict[str, str]:
     with redis.Redis.from_url(redis_url, decode_responses=True) as client:
         found: dict[str, str] = client.hgetall(f"ps:job:{job_id}")  # type: ignore[assignment]
         return found
+
+
+@contextmanager
+def disk_of(size: int, folder: Path) -> Iterator[Path]:
+    """A folder on a disk of its own, of so many bytes; skips where there can be none."""
+    if not sys.platform.startswith("linux") or os.geteuid() != 0:
+        pytest.skip("a disk that can be filled needs root, on Linux")
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size},mode=700", "photosite-test", str(folder)]
+    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    if mounted.returncode:
+        pytest.skip(f"this root may not mount: {mounted.stderr.strip()}")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+@contextmanager
+def filled(disk: Path) -> Iterator[None]:
+    """No room at all in the block."""
+    ballast = disk / "ballast"
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    file.write(bytes(size))
+            except OSError:
+                continue
+    try:
+        yield
+    finally:
+        ballast.unlink()
 
 
 def check_nothing_left(redis_url: str, data_dir: Path) -> None:

@@ -31,7 +31,7 @@ from training.errors import ConfigError
 from training.noise_choice import choose_noise
 from training.output import OutputOptions, write_output
 from training.raw.conversion import as_dng
-from training.raw.dng import read_raw
+from training.raw.dng import read_metadata, read_raw
 from training.residuals import likeness_of_neighbours
 from training.tiling import pad_to_stride, plan_tiles, stitch
 
@@ -100,7 +100,8 @@ def denoise_burst(
             choice = choose_noise(first, raw.metadata, options.noise)
         with clock.stage("merge"):
             merge = Merge(first, choice.model)
-            check = FrameCheck(sources[0].name, raw)
+            own = replace(raw, metadata=read_metadata(sources[0]))  # in the words of its maker's file, as all others
+            check = FrameCheck(sources[0].name, own)
             frames, more = _merge(merge, sources, check, progress, force=options.force)
             merged = merge.result()
         typical = float(np.median(merged.frames))

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from training.config import TrainingConfig
     from training.networks.base import Network
 
-INPUT_CHANNELS: dict[InputNormalisation, int] = {"variance-stabilised": 9, "none": 4}
-"""Channels that the network gets."""
 DETAIL_WINDOW = 9
 """Detail is what differs from the mean over this many packed pixels squared."""
 DETAIL_KNEE = 30.0
@@ -39,7 +37,7 @@ class NoiseAware(nn.Module):
     """A network in residual form, its input normalised by the noise model.
 
     Args:
-        network: (B, INPUT_CHANNELS, h, w) to (B, 4, h, w).
+        network: (B, input_channels(…), h, w) to (B, C, h, w): C is 4 for raws, 3 for pictures.
         input_normalisation: "variance-stabilised", or "none" for the papers' plain input and output.
     """
 
@@ -75,9 +73,18 @@ def build_noise_aware(config: TrainingConfig) -> NoiseAware:
     Raises:
         ConfigError: There is no such network, or it does not take these options.
     """
-    channels = INPUT_CHANNELS[config.input_normalisation]
-    network = build_network(config.network, in_channels=channels, **config.network_options)
-    return NoiseAware(network, config.input_normalisation)
+    channels = input_channels(config.input_normalisation, config.channels)
+    options = {"out_channels": config.channels, **config.network_options}
+    return NoiseAware(build_network(config.network, in_channels=channels, **options), config.input_normalisation)
+
+
+def input_channels(input_normalisation: InputNormalisation, channels: int) -> int:
+    """Channels that a network gets of a signal with so many.
+
+    >>> input_channels("variance-stabilised", 4), input_channels("none", 3)
+    (9, 3)
+    """
+    return 2 * channels + 1 if input_normalisation == "variance-stabilised" else channels
 
 
 def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tuple[Tensor, Tensor]:

@@ -13,20 +13,16 @@ DNG 1.7 stores it.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import imagecodecs
 import numpy as np
 
 from training.errors import UnreadableRawError
-from training.raw.jpeg import parse_jpeg_frame
+from training.raw.jpeg import other_form, parse_jpeg_frame
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-
-_END_OF_IMAGE = b"\xff\xd9"
-"""A marker; inside coded numbers 0xFF is always followed by 0."""
 
 
 def load_codecs() -> None:
@@ -50,13 +46,19 @@ def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
     frame = parse_jpeg_frame(data)
     if frame.samples != samples:
         raise UnreadableRawError(f"a chunk of the mosaic claims {frame.samples} samples, wanted {samples}")
-    if _END_OF_IMAGE not in data:  # the decoder would make up what is missing
-        raise UnreadableRawError("a chunk of the mosaic is cut off")
+    other, offset = other_form(data)
+    decoded = _decode_jpeg(data)
+    if not np.array_equal(decoded, _decode_jpeg(other) - np.uint16(offset)):
+        raise UnreadableRawError("a chunk of the mosaic is cut off or corrupt: not all of its numbers can be decoded")
+    return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
+
+
+def _decode_jpeg(data: bytes) -> NDArray[Any]:
+    """(height, width) or (height, width, components): what libjpeg-turbo makes of a JPEG."""
     try:
-        decoded = imagecodecs.jpeg8_decode(data, colorspace="UNKNOWN", outcolorspace="UNKNOWN")
+        return np.asarray(imagecodecs.jpeg8_decode(data, colorspace="UNKNOWN", outcolorspace="UNKNOWN"))
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise UnreadableRawError("a chunk of the mosaic cannot be decoded", detail=str(error)) from error
-    return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
 
 
 def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
@@ -124,9 +126,9 @@ def decode_jpeg_xl(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint16]:
     """
     try:
         decoded = np.asarray(imagecodecs.jpegxl_decode(data))
-    except (imagecodecs.JpegxlError, ValueError) as error:
+    except (RuntimeError, ValueError) as error:  # JpegxlError is one of the former
         raise UnreadableRawError("a chunk of the mosaic cannot be decoded as JPEG XL", detail=str(error)) from error
-    if decoded.size != shape[0] * shape[1] or decoded.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+    if decoded.shape != shape or decoded.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
         found = f"{decoded.shape} {decoded.dtype}"
         raise UnreadableRawError(f"a chunk of the mosaic decodes to {found}, wanted whole numbers of {shape}")
     return decoded.reshape(shape).astype(np.uint16)

@@ -69,8 +69,8 @@ class DecodeLimits:
     """Time on the clock: more than CPU time, because the machine may be busy."""
     wall_s_per_megapixel: float = 1.0
     """More of it for each million photosites."""
-    foreign_cpu_s_per_megapixel: float = 1.0
-    """CPU time for each million photosites of another maker's raw: some codings take LibRaw half of it."""
+    foreign_cpu_s_per_megapixel: float = 2.0
+    """CPU time for each million photosites of another maker's raw: LibRaw is asked twice, and some codings are slow."""
 
 
 class Decoder:

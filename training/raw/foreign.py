@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.errors import UnreadableRawError, UnsupportedRawError
+from training.errors import RawError, UnreadableRawError, UnsupportedRawError
+from training.raw import tags
 from training.raw.bayer import channel_grid, parse_cfa_pattern
 from training.raw.colour import CameraColour
 from training.raw.decode import default_decoder
@@ -23,6 +24,7 @@ from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
 from training.raw.layout import MIN_SIDE
 from training.raw.levels import Levels
 from training.raw.naming import foreign_camera
+from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,10 +32,13 @@ if TYPE_CHECKING:
     from training.raw.bayer import CfaPattern
     from training.raw.colour import Matrix, Triple
     from training.raw.decode import Decoder
+    from training.raw.tiff import Directory, TiffFile
 
 ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}
 """LibRaw's flip as TIFF's Orientation."""
 _MOST_GAIN = 100.0
+_HEADER_BYTES = 8
+"""Of a TIFF file."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,6 +67,7 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
         UnsupportedRawError: A raw file of a kind that we do not take.
         RawTooLargeError: More pixels than the limits allow.
     """
+    _check_directories(path)
     make, model = foreign_camera(path)
     camera = " ".join(part for part in (make, model) if part) or kind
     try:
@@ -70,6 +76,34 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
     except UnsupportedRawError as error:
         raise UnsupportedRawError(f"{camera}: {error.message}", detail=error.detail) from error
     return ForeignRaw(raw=RawImage(mosaic=mosaic, metadata=metadata), preview=preview)
+
+
+def _check_directories(path: Path) -> None:
+    """Refuse a TIFF that LibRaw would decode to nonsense without a word.
+
+    Where a mosaic's directory does not say where it lies, it would take the file's header for it; a table that only
+    DNGs have, it would apply. Other kinds of files, and directories that are too odd for us, are its to judge.
+    """
+    try:
+        with open_tiff(path) as tiff:
+            size, directories = tiff.size, tiff.directories
+            found = [_offsets(tiff, directory) for directory in directories]
+    except RawError:
+        return
+    for offsets in found:
+        if offsets is not None and not all(_HEADER_BYTES <= offset < size for offset in offsets or (0,)):
+            raise UnreadableRawError("the file is corrupt: it does not say where its mosaic lies")
+    if any(tags.LINEARIZATION_TABLE in directory.entries for directory in directories):
+        raise UnreadableRawError("the file is corrupt: it is no DNG, but has a DNG's LinearizationTable")
+
+
+def _offsets(tiff: TiffFile, directory: Directory) -> tuple[int, ...] | None:
+    """Where a mosaic's strips or tiles begin; None for a directory of something else."""
+    meaning = tiff.integer(directory, tags.PHOTOMETRIC_INTERPRETATION, -1)
+    is_mosaic = meaning == tags.COLOR_FILTER_ARRAY or tags.CFA_PATTERN in directory.entries
+    if not is_mosaic or tags.IMAGE_WIDTH not in directory.entries:
+        return None
+    return tiff.integers(directory, tags.STRIP_OFFSETS) or tiff.integers(directory, tags.TILE_OFFSETS)
 
 
 def _metadata(facts: dict[str, Any], shape: tuple[int, ...], make: str, model: str, kind: str) -> RawMetadata:

@@ -10,6 +10,8 @@ from __future__ import annotations
 import struct
 from typing import NamedTuple
 
+import numpy as np
+
 from training.errors import UnreadableRawError
 
 _SOF3 = 0xC3
@@ -17,6 +19,17 @@ _OTHER_FRAMES = set(range(0xC0, 0xD0)) - {0xC3, 0xC4, 0xC8, 0xCC}
 
 _METADATA = {0xE1, 0xED}
 _START_OF_SCAN = 0xDA
+_END_OF_IMAGE = b"\xff\xd9"
+_RESTART = 0xD0
+_RESTART_INTERVAL = 0xDD
+_HUFFMAN_TABLES = 0xC4
+_TABLE_HEADER = 17
+"""Bytes of a Huffman table before its values: its number, and how many codes of each length it has."""
+_LONGEST_CODE = 16
+_NEVER_NOTHING = 8
+"""A difference of eight bits, which is no multiple of 256."""
+_OTHER_END = b"\xfe" + 63 * b"\xa5" + _END_OF_IMAGE
+"""Bits that differ from the zeros that decoders make up, and the end."""
 
 
 class JpegFrame(NamedTuple):
@@ -53,6 +66,80 @@ def parse_jpeg_frame(data: bytes) -> JpegFrame:
             raise UnreadableRawError("a chunk of the mosaic is a JPEG, but not a lossless one")
         at += 2 + length
     raise UnreadableRawError("a chunk of the mosaic is a JPEG without a frame header")
+
+
+def other_form(data: bytes) -> tuple[bytes, int]:
+    """A lossless JPEG of the same numbers that a careless decoder takes for others, if it has to make any up.
+
+    Decoders that find no more bits, or a code that no table has, go on with something and do not say so. Here other
+    bits follow the last ones, such codes stand for a difference that is never 0, and numbers of 8 bits have 16, so that
+    none wraps around: what decodes to the same numbers in both forms was coded in full.
+
+    Returns:
+        The other JPEG, and how much larger its numbers are.
+
+    Raises:
+        UnreadableRawError: It is cut off, or there is something else than numbers between its header and its end.
+    """
+    parts, at, offset, restarts = [data[:2]], 2, 0, False
+    while at + 4 <= len(data) and data[at] == 0xFF:
+        marker = data[at + 1]
+        (length,) = struct.unpack_from(">H", data, at + 2)
+        segment = data[at : at + 2 + length]
+        at += 2 + length
+        if marker == _SOF3 and b"\1" <= segment[4:5] <= b"\x08":
+            offset = (1 << 15) - (1 << (segment[4] - 1))
+            segment = segment[:4] + bytes([16]) + segment[5:]
+        if marker == _HUFFMAN_TABLES:
+            segment = _complete_tables(segment)
+        restarts |= marker == _RESTART_INTERVAL
+        parts.append(segment)
+        if marker == _START_OF_SCAN:
+            end = _end_of_numbers(data, at, restarts=restarts)
+            return b"".join([*parts, data[at:end], _OTHER_END]), offset
+    raise UnreadableRawError("a chunk of the mosaic is cut off")
+
+
+def _complete_tables(segment: bytes) -> bytes:
+    """A segment of Huffman tables in which every code means something, but that of ones alone, which is forbidden."""
+    tables, at = [], 4
+    while at + _TABLE_HEADER <= len(segment):
+        counts = list(segment[at + 1 : at + _TABLE_HEADER])
+        values = segment[at + _TABLE_HEADER : at + _TABLE_HEADER + sum(counts)]
+        free = (1 << _LONGEST_CODE) - sum(count << (_LONGEST_CODE - 1 - index) for index, count in enumerate(counts))
+        longest = max((index for index, count in enumerate(counts) if count), default=0)
+        added = 0
+        for index in range(longest, _LONGEST_CODE):  # codes of equal length follow each other, longer ones come later
+            more = (free >> (_LONGEST_CODE - 1 - index)) - 1
+            more = max(0, min(more, 255 - counts[index], 256 - len(values) - added))
+            counts[index] += more
+            free -= more << (_LONGEST_CODE - 1 - index)
+            added += more
+        tables.append(segment[at : at + 1] + bytes(counts) + values + bytes([_NEVER_NOTHING]) * added)
+        at += _TABLE_HEADER + len(values)
+    body = b"".join(tables)
+    return segment[:2] + struct.pack(">H", 2 + len(body)) + body
+
+
+def _end_of_numbers(data: bytes, start: int, *, restarts: bool) -> int:
+    """Where the numbers end, with nothing but the picture's end after them.
+
+    Within them 0xFF is followed by 0, or, where the header says so, is a marker at which a decoder starts anew.
+    """
+    coded = np.frombuffer(data, np.uint8)[start:]
+    escapes = np.flatnonzero(coded[:-1] == 0xFF)
+    following = coded[escapes + 1]
+    allowed = following == 0
+    if restarts:
+        allowed |= (following >= _RESTART) & (following < _RESTART + 8)
+    markers = escapes[~allowed]
+    if not len(markers):
+        raise UnreadableRawError("a chunk of the mosaic is cut off")
+    end = start + int(markers[0])
+    after = data[end:].lstrip(b"\xff")  # any number of them may come before a marker's own byte
+    if after[:1] != _END_OF_IMAGE[1:] or _END_OF_IMAGE in after:
+        raise UnreadableRawError("a chunk of the mosaic is corrupt: there are markers among its numbers")
+    return end
 
 
 class PictureFrame(NamedTuple):

@@ -168,6 +168,8 @@ def _main_directory(tiff: TiffFile) -> Directory:
     if tags.LINEAR_RAW not in meanings:
         _refuse(tiff, "the file holds no mosaic, only pictures")
     linear = mains[meanings.index(tags.LINEAR_RAW)]
+    if tiff.integer(linear, tags.SAMPLES_PER_PIXEL, 1) == 1:
+        _refuse(tiff, "the sensor has no colour filters (monochrome); only Bayer mosaics are taken")
     compression = _COMPRESSIONS.get(tiff.integer(linear, tags.COMPRESSION, tags.UNCOMPRESSED), "unknown compression")
     _refuse(tiff, f"the file holds a demosaiced picture (linear DNG, {compression}), not a Bayer mosaic")
 

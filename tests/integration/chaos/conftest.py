@@ -22,6 +22,12 @@ ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Let the long tests be asked for."""
+    for name, meaning in (
+        ("--faults", "how many faults strike in the storm"),
+        ("--storm-jobs", "how many jobs are done in it"),
+        ("--seed", "what decides their order"),
+    ):
+        parser.addoption(name, type=int, help=meaning)
     parser.addoption("--minutes", type=float, default=None, help="how long the longest job of the chaos tests takes")
 
 

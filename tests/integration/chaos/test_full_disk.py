@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from job_kinds import KINDS, Material
 from redis_servers import running_server
 from service_process import RunningService, serve, wait_until
-from trouble import answers, check_nothing_left
+from trouble import answers, check_nothing_left, disk_of, filled
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,33 +22,8 @@ DISK_BYTES = 48 << 20
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder on a disk of its own, of `DISK_BYTES`."""
-    if not sys.platform.startswith("linux") or os.geteuid() != 0:
-        pytest.skip("a disk that can be filled needs root, on Linux")
-    folder = tmp_path / "data"
-    folder.mkdir()
-    command = ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES},mode=700", "photosite-test", str(folder)]
-    mounted = subprocess.run(command, capture_output=True, text=True, check=False)
-    if mounted.returncode:
-        pytest.skip(f"this root may not mount: {mounted.stderr.strip()}")
-    yield folder
-    subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@contextmanager
-def filled(disk: Path) -> Iterator[None]:
-    """No room at all in the block."""
-    ballast = disk / "ballast"
-    with ballast.open("wb", buffering=0) as file:
-        for size in (1 << 20, 1 << 12):
-            try:
-                while True:
-                    file.write(bytes(size))
-            except OSError:
-                continue
-    try:
-        yield
-    finally:
-        ballast.unlink()
+    with disk_of(DISK_BYTES, tmp_path / "data") as folder:
+        yield folder
 
 
 def is_refused(service: RunningService, raw: Path) -> bool:

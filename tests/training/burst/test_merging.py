@@ -55,6 +55,14 @@ def test_the_number_of_frames_tells_what_noise_is_left_also_at_the_border() -> N
     assert result.frames[0, 0] < 8
 
 
+@pytest.mark.parametrize("stated", [0.7, 1.0, 1.4])
+def test_a_noise_model_that_is_somewhat_off_costs_little(stated: float) -> None:
+    merge = Merge(frame_planes(SCENE, SHIFTS[0], 0), NOISE.scaled(stated))
+    for seed, shift in enumerate(SHIFTS[1:], 1):
+        merge.add(frame_planes(SCENE, shift, seed))
+    assert error_db(merge.result().packed) < -8.7
+
+
 @pytest.mark.parametrize("contrast", [1.0, 3.0, 30.0])
 @pytest.mark.parametrize("size", [24, 100])
 def test_what_moves_leaves_no_ghost(size: int, contrast: float) -> None:
@@ -89,7 +97,7 @@ def test_half_a_cell_blurs_no_edge(shift: tuple[int, int], monkeypatch: pytest.M
         return float(np.square((result.packed - CLEAN) / SIGMA)[:, edges].mean()), error_db(result.packed)
 
     at_edges, everywhere = errors()
-    assert at_edges < 1.4, "that of a single frame is 1"
+    assert at_edges < 1.6, "that of a single frame is 1"
     assert everywhere < -5
     monkeypatch.setattr("training.burst.merging.agreement", lambda first, *_: np.ones(first.shape[1:], np.float32))
     assert errors()[0] > 3, "a plain mean blurs"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import subprocess
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -25,8 +24,6 @@ from dng_factory import (
     short,
     text,
 )
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from training.errors import RawError, UnreadableRawError, UnsupportedRawError
 from training.raw import tags
@@ -393,45 +390,6 @@ def test_a_chunk_that_is_shorter_than_its_pixels_is_an_error(tmp_path: Path, lay
         make_dng(path, MOSAIC, layout=layout, raw_tags={tag: shorter})
         with pytest.raises(UnreadableRawError):
             read_raw(path)
-
-
-SMALL = sample_mosaic(64, 64)
-
-
-@pytest.fixture(scope="module")
-def seeds(tmp_path_factory: pytest.TempPathFactory) -> list[bytes]:
-    """Small honest files, to be damaged."""
-    folder = tmp_path_factory.mktemp("seeds")
-    options: dict[str, Any] = {
-        "sub_ifd": True,
-        "active_area": (0, 0, 64, 64),
-        "black_level": (500, 512, 530, 555),
-        "black_delta_v": [0.5] * 64,
-        "noise_profile": (1e-4, 1e-6),
-        "opcode_list1": opcode_list(fix_bad_pixels_list([(1, 1)])),
-        "xmp": XMP.format('photosite:Model="a"').encode(),
-    }
-    return [make_dng(folder / "a.dng", SMALL, layout=layout, **options).read_bytes() for layout in LAYOUTS]
-
-
-@settings(max_examples=250, deadline=None)
-@given(
-    layout=st.integers(0, len(LAYOUTS) - 1),
-    changes=st.lists(st.tuples(st.integers(0, 1199), st.integers(0, 255)), min_size=1, max_size=4),
-    cut=st.integers(0, 20_000),
-)
-def test_damaged_files_give_no_error_but_ours(
-    tmp_path_factory: pytest.TempPathFactory, seeds: list[bytes], layout: int, changes: list[tuple[int, int]], cut: int
-) -> None:
-    data = bytearray(seeds[layout])
-    for position, value in changes:
-        data[position] = value
-    path = tmp_path_factory.getbasetemp() / "damaged.dng"
-    path.write_bytes(data[: max(cut, 9)] if cut < len(data) else data)
-    with contextlib.suppress(RawError):
-        read_metadata(path)
-    with contextlib.suppress(RawError):
-        assert read_raw(path).mosaic.dtype == np.uint16
 
 
 def test_a_decoder_can_be_handed_in(tmp_path: Path) -> None:
