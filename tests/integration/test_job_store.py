@@ -69,7 +69,7 @@ def queue(settings: Settings) -> JobQueue:
 
 
 def patient(jobs: JobStore) -> JobStore:
-    """The same records, seen by somebody for whom a minute is no long time: however busy the machine, it is too early."""
+    """The same records, seen by somebody for whom a minute is no long time: however busy the machine, it is early."""
     settings = jobs._settings.model_copy(update={"republish_after_s": 60, "blob_grace_s": 60})
     return JobStore(jobs.redis, settings)
 
