@@ -83,7 +83,7 @@ bench-crops: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.quality.crops $(FILES) $(ARGS)
 
 bench-speed: $(VENV)/.installed-dev
-	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/speed.py $(ARGS)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.speed $(ARGS)
 
 bench-files: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)

@@ -1,4 +1,4 @@
-"""Publishes small models with random weights: quick to load, and what they give is neither the input nor a constant.
+"""Publishes models with random weights, small ones unless asked: what they give is neither the input nor a constant.
 
 In the flow of the tests: **publish_model** → registry → engine → denoise_file.
 """
@@ -33,6 +33,7 @@ def publish_model(
     width: int = 4,
     halo: int = 32,
     residual: bool = False,
+    shape: dict[str, Any] | None = None,
     **changes: Any,
 ) -> None:
     """Write a U-Net with random weights into a registry folder, and make it the default.
@@ -44,14 +45,15 @@ def publish_model(
         width: Channels of its encoder: the larger, the slower.
         halo: Served halo in packed pixels.
         residual: Whether to make a small residual U-Net of it, the shipped model's architecture.
+        shape: Options of the network instead of small ones; {} for those of the network itself.
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
     kind = "residual-unet" if residual else "unet"
-    shape: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
-    options = {"in_channels": input_channels("variance-stabilised", 4), **shape}
+    small: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
+    options = {"in_channels": input_channels("variance-stabilised", 4), **(small if shape is None else shape)}
     network = build_network(kind, **options)
-    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
+    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3 if shape is None else 0.003)
     place = folder / name / version
     place.mkdir(parents=True)
     save_file(network.state_dict(), place / WEIGHTS_NAME)

@@ -21,16 +21,15 @@ from training.brightness import keep_brightness
 from training.errors import AlreadyDenoisedError, ConfigError
 from training.noise_choice import NoiseChoice, choose_noise
 from training.output import OutputOptions, write_output
-from training.raw.bayer import channel_grid, pack, restore, tile_cell, unify, unpack
+from training.planes import AnyPlanes, PackedSignal, unpack_mosaic
+from training.raw.bands import for_each_band
 from training.raw.conversion import as_dng
-from training.raw.defects import fill_bad_pixels
 from training.raw.dng import read_raw
 from training.raw.image import RawImage
-from training.raw.levels import denormalise, normalise, quantise
 from training.raw.rewrite import DngChanges
 from training.raw.xmp import Mark
 from training.residuals import likeness_of_neighbours
-from training.tiling import pad_to_stride, plan_tiles, stitch
+from training.tiling import plan_tiles, read_tile, stitch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +38,7 @@ if TYPE_CHECKING:
 
     from training.engines.base import Engine
     from training.noise import NoiseModel
+    from training.planes import Planes
     from training.raw.image import RawMetadata
 
     Progress = Callable[[str, float], None]
@@ -136,15 +136,14 @@ def denoise_file(
             dng = as_dng(source, Path(folder), name)
             raw = read_raw(dng.path)
             warnings = dng.warnings + check_denoisable(raw.metadata, force=options.force) + check_digest(raw)
-        with clock.stage("normalise"):
-            packed = pack_signal(raw)
+        signal = PackedSignal(raw)
         with clock.stage("noise"):
-            choice = choose_noise(packed, raw.metadata, options.noise)
+            choice = choose_noise(signal, raw.metadata, options.noise)
         with clock.stage("network"):
-            denoised = denoise_packed(packed, engine, choice.model, options.strength, progress)
+            denoised = denoise_packed(signal, engine, choice.model, options.strength, progress)
         with clock.stage("denormalise"):
             shift = precision_shift(raw, choice.model, options)
-            result = denoised_raw(raw, unpack_mosaic(raw, packed, denoised, choice.model, shift), shift)
+            result = denoised_raw(raw, unpack_mosaic(raw, signal, denoised, choice.model, shift), shift)
         with clock.stage("write"):
             changes = describe_changes([source], engine, options, choice, shift)
             write_output(dng.path, target, result, changes, output or OutputOptions())
@@ -158,7 +157,7 @@ def denoise_file(
         precision_shift=shift,
         engine=f"{engine.device} {engine.precision}",
         warnings=(*warnings, *choice.warnings),
-        residual_correlation=likeness_of_neighbours(packed, denoised, choice.model),
+        residual_correlation=likeness_of_neighbours(signal, denoised, choice.model),
         seconds=clock.seconds,
     )
 
@@ -192,22 +191,13 @@ def check_denoisable(metadata: RawMetadata, *, force: bool = False) -> tuple[str
     return ()
 
 
-def pack_signal(raw: RawImage) -> NDArray[np.float32]:
-    """(4, h, w) float32: the active area, normalised, bad pixels filled, unified to RGGB and packed."""
-    metadata = raw.metadata
-    signal = normalise(raw.active_mosaic, metadata.levels, metadata.cfa_pattern)
-    if raw.bad_pixels is not None:
-        signal = fill_bad_pixels(signal, raw.bad_pixels[metadata.active_area.slices])
-    return pack(unify(signal, metadata.cfa_pattern))
-
-
 def denoise_packed(
-    packed: NDArray[np.float32],
+    packed: AnyPlanes,
     engine: Engine,
     noise: NoiseModel,
     strength: float = 1.0,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
+) -> AnyPlanes | NDArray[np.float32]:
     """Denoise planes of any size with the engine's own tiles, keep their brightness, and blend with the input.
 
     Args:
@@ -224,11 +214,23 @@ def denoise_packed(
         return packed
     denoised = run_tiled(packed, engine, noise, tile=engine.tile_size, halo=engine.manifest.halo, progress=progress)
     denoised = keep_brightness(packed, denoised)
-    return packed + np.float32(strength) * (denoised - packed) if strength < 1 else denoised
+    if strength < 1:
+        _blend(packed, denoised, strength)
+    return denoised
+
+
+def _blend(packed: Planes, denoised: NDArray[np.float32], strength: float) -> None:
+    """Take only a share of what was done, in place."""
+
+    def blend(rows: slice) -> None:
+        noisy, ours = packed[:, rows, :], denoised[:, rows]
+        ours[:] = noisy + np.float32(strength) * (ours - noisy)
+
+    for_each_band(denoised.shape[1], blend)
 
 
 def run_tiled(
-    packed: NDArray[np.float32],
+    packed: Planes,
     engine: Engine,
     noise: NoiseModel,
     *,
@@ -250,14 +252,15 @@ def run_tiled(
         (4, h, w) float32, linear, not clipped.
     """
     _, height, width = packed.shape
-    padded = pad_to_stride(packed, engine.manifest.stride)
-    result = np.empty_like(padded)
-    plan = plan_tiles(*padded.shape[1:], tile=tile, halo=halo, stride=engine.manifest.stride)
-    for index, part in enumerate(plan):
-        stitch(result, part, engine.denoise_tile(padded[:, part.rows.source, part.columns.source], noise))
+    stride = engine.manifest.stride
+    result = np.empty((4, height, width), dtype=np.float32)
+    plan = plan_tiles(*(-(-side // stride) * stride for side in (height, width)), tile=tile, halo=halo, stride=stride)
+    tiles = (read_tile(packed, part) for part in plan)
+    for index, (part, denoised) in enumerate(zip(plan, engine.denoise_tiles(tiles, noise), strict=True)):
+        stitch(result, part, denoised)
         if progress:
             progress("network", (index + 1) / len(plan))
-    return result[:, :height, :width]
+    return result
 
 
 def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -> int:
@@ -272,57 +275,6 @@ def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -
     largest = max(int(raw.mosaic.max()), int(np.ceil(levels.white_level)))
     wanted = np.ceil(np.log2(FINE_STEPS / max(deviation, 1e-3)))
     return int(np.clip(wanted, 0, 16 - largest.bit_length()))
-
-
-def unpack_mosaic(
-    raw: RawImage, packed: NDArray[np.float32], denoised: NDArray[np.float32], noise: NoiseModel, shift: int
-) -> NDArray[np.uint16]:
-    """Put the denoised planes back into the full frame, in the file's numbers times 2 ** shift.
-
-    Exactly as they were: photosites outside the active area, those marked bad, and clipped ones in clipped
-    surroundings; and all of them where nothing was denoised.
-
-    Args:
-        raw: The input.
-        packed: (4, h, w) float32: its signal, from `pack_signal`.
-        denoised: (4, h, w) float32.
-        noise: Its noise.
-        shift: From `precision_shift`.
-
-    Returns:
-        (H, W) uint16: the full frame.
-    """
-    mosaic = raw.mosaic << np.uint16(shift)
-    if denoised is packed:
-        return mosaic
-    metadata, active = raw.metadata, raw.active_mosaic
-    signal = restore(unpack(denoised), metadata.cfa_pattern, active.shape)
-    values = denormalise(signal, metadata.levels, metadata.cfa_pattern) * np.float32(2**shift)
-    bits = 16 if shift or metadata.linearised else metadata.bits_per_sample
-    keep = stays_clipped(raw, signal, noise)
-    if raw.bad_pixels is not None:
-        keep |= raw.bad_pixels[metadata.active_area.slices]
-    inside = metadata.active_area.slices
-    mosaic[inside] = np.where(keep, mosaic[inside], quantise(values, 2**bits - 1))
-    return mosaic
-
-
-def stays_clipped(raw: RawImage, signal: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.bool_]:
-    """(h, w) photosites at white whose denoised 3×3 neighbourhood of the same colour is at white too.
-
-    Within two standard deviations of the noise; isolated ones are noise themselves.
-    """
-    metadata = raw.metadata
-    clipped = raw.active_mosaic >= metadata.levels.white_level
-    rows, columns = np.nonzero(clipped)
-    if not len(rows):
-        return clipped
-    padded = np.pad(signal, 2, mode="reflect")
-    offsets = (0, 2, 4)
-    mean = sum(padded[rows + down, columns + across] for down in offsets for across in offsets) / 9
-    deviation = np.sqrt(np.array(noise.shot_noise) + np.array(noise.read_noise))[channel_grid(metadata.cfa_pattern)]
-    clipped[rows, columns] = mean >= 1 - 2 * tile_cell(deviation, signal.shape)[rows, columns]
-    return clipped
 
 
 def describe_changes(

@@ -23,13 +23,12 @@ from training.denoise import (
     check_digest,
     denoised_raw,
     describe_changes,
-    pack_signal,
     precision_shift,
-    unpack_mosaic,
 )
 from training.errors import ConfigError
 from training.noise_choice import choose_noise
 from training.output import OutputOptions, write_output
+from training.planes import pack_signal, unpack_mosaic
 from training.raw.conversion import as_dng
 from training.raw.dng import read_metadata, read_raw
 from training.residuals import likeness_of_neighbours

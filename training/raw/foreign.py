@@ -67,7 +67,7 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
         UnsupportedRawError: A raw file of a kind that we do not take.
         RawTooLargeError: More pixels than the limits allow.
     """
-    _check_offsets(path)
+    _check_directories(path)
     make, model = foreign_camera(path)
     camera = " ".join(part for part in (make, model) if part) or kind
     try:
@@ -78,20 +78,23 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
     return ForeignRaw(raw=RawImage(mosaic=mosaic, metadata=metadata), preview=preview)
 
 
-def _check_offsets(path: Path) -> None:
-    """Refuse a TIFF whose mosaic's directory does not say where it lies: LibRaw would decode the file's header.
+def _check_directories(path: Path) -> None:
+    """Refuse a TIFF that LibRaw would decode to nonsense without a word.
 
-    Other kinds of files, and directories that are too odd for us, are LibRaw's to judge.
+    Where a mosaic's directory does not say where it lies, it would take the file's header for it; a table that only
+    DNGs have, it would apply. Other kinds of files, and directories that are too odd for us, are its to judge.
     """
     try:
         with open_tiff(path) as tiff:
-            size = tiff.size
-            found = [_offsets(tiff, directory) for directory in tiff.directories]
+            size, directories = tiff.size, tiff.directories
+            found = [_offsets(tiff, directory) for directory in directories]
     except RawError:
         return
     for offsets in found:
         if offsets is not None and not all(_HEADER_BYTES <= offset < size for offset in offsets or (0,)):
             raise UnreadableRawError("the file is corrupt: it does not say where its mosaic lies")
+    if any(tags.LINEARIZATION_TABLE in directory.entries for directory in directories):
+        raise UnreadableRawError("the file is corrupt: it is no DNG, but has a DNG's LinearizationTable")
 
 
 def _offsets(tiff: TiffFile, directory: Directory) -> tuple[int, ...] | None:
