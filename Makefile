@@ -15,6 +15,7 @@
 #                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
 #                bench-page: how smoothly the page's divider moves
 #                bench-noise: how well the noise of a raw is estimated
+#                bench-burst: what several frames of one scene gain over one
 #                bench-service: what one user's work costs another's; bench-training: steps per second
 #                bench-methods: what learning from noisy pictures costs (an hour)
 #                bench-networks: decibels and seconds of network architectures, for equal seconds of training (an hour)
@@ -32,7 +33,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos fuzz load lint generated rehearsal bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-service bench-page bench-finetune clean
+.PHONY: run test unit chaos fuzz load lint generated rehearsal bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -82,13 +83,16 @@ bench-crops: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.quality.crops $(FILES) $(ARGS)
 
 bench-speed: $(VENV)/.installed-dev
-	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/speed.py $(ARGS)
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.speed $(ARGS)
 
 bench-files: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)
 
 bench-noise: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/noise_estimation.py $(ARGS)
+
+bench-burst: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/burst.py $(ARGS)
 
 bench-training: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/training_speed.py $(ARGS)

@@ -29,9 +29,10 @@ LABEL org.opencontainers.image.title="photosite-worker" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="${VERSION}" \
       org.opencontainers.image.revision="${REVISION}"
+# The asterisks stand for Debian's rebuilds and security fixes of just these versions.
 # tini collects the decoders that a killed worker process leaves behind; exiftool copies other makers' metadata
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends tini=0.19.0-1 libimage-exiftool-perl=12.57+dfsg-1 \
+ && apt-get install --yes --no-install-recommends "tini=0.19.0-1*" "libimage-exiftool-perl=12.57+dfsg-1*" \
  && rm -rf /var/lib/apt/lists/* \
  && groupadd --gid 10001 photosite \
  && useradd --uid 10001 --gid 10001 --home-dir /data --no-create-home --shell /usr/sbin/nologin photosite \

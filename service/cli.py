@@ -7,7 +7,8 @@
     2  wrong usage or configuration          5    the server cannot be reached
                                              130  interrupted
 
-Each module of `service/commands/` adds its commands; importing them imports neither torch nor FastAPI.
+Each module of `service/commands/` adds its commands; importing them imports neither torch nor FastAPI. Where the first
+word is a command, only its module is imported: `photosite inspect` is done before all of them would be.
 """
 
 from __future__ import annotations
@@ -15,27 +16,40 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from importlib import import_module
 from typing import TYPE_CHECKING
 
 import training
-from service.commands import denoise, finetune, inspect, keys, models, serving, tenants, train, validate
 from service.errors import InvalidRequestError, NotFoundError, ServerUnreachableError
 from training.errors import ConfigError, ModelError, PhotositeError, RawError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-COMMANDS = (denoise, inspect, finetune, train, validate, models, keys, tenants, serving)
+MODULES = {
+    "denoise": ("denoise",),
+    "inspect": ("inspect",),
+    "finetune": ("finetune",),
+    "train": ("train",),
+    "validate": ("validate",),
+    "compare": ("compare",),
+    "models": ("models",),
+    "keys": ("keys",),
+    "tenants": ("tenants",),
+    "serving": ("serve", "api", "worker"),
+}
+"""Of `service.commands`, and their commands, in the order of `--help`."""
 EXIT_ERROR, EXIT_USAGE, EXIT_INPUT, EXIT_UNREACHABLE, EXIT_INTERRUPTED = 1, 2, 3, 5, 130
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+def make_parser(first_word: str = "") -> argparse.ArgumentParser:
+    """The parser of all commands; of those of one module where the first word is a command."""
     parser = argparse.ArgumentParser(prog="photosite", description="Denoises camera raw files before demosaicing.")
     parser.add_argument("--version", action="version", version=f"photosite {training.__version__}")
     subparsers = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for group in COMMANDS:
-        group.add_parsers(subparsers)
+    named = [module for module, commands in MODULES.items() if first_word in commands]
+    for module in named or MODULES:
+        import_module(f"service.commands.{module}").add_parsers(subparsers)
     return parser
 
 
@@ -52,7 +66,8 @@ def exit_code(error: PhotositeError) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it ended."""
-    arguments = make_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    arguments = make_parser(*words[:1]).parse_args(words)
     try:
         code = int(arguments.run(arguments))
         sys.stdout.flush()

@@ -83,8 +83,8 @@ class DenoiseParameters(BaseModel):
     """SHOT,READ: variance = SHOT · x + READ of the signal between black 0 and white 1; none: the file's own."""
     precision: Literal["auto", "keep"] = "auto"
     """Whether the result may have more bits per sample than the file, where its noise hid the finer steps."""
-    preview: Literal["keep"] = "keep"
-    """What becomes of the preview inside the file."""
+    preview: Literal["keep", "render", "none"] = "keep"
+    """The preview inside the file: the camera's, noise and look; one made of the denoised mosaic; or none."""
     force: bool = False
     """Denoise a file that carries a denoiser's mark."""
 

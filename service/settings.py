@@ -73,7 +73,7 @@ class Settings(BaseSettings):
     max_tenant_bytes: Count | None = None
     """What one tenant may have stored, in bytes, before its uploads are answered 429; unset: no limit."""
     root_path: str = ""
-    """Path below which a proxy shows the service, and which it takes off before it hands a request on."""
+    """Path below which a proxy shows the service, as /photosite; the proxy may take it off, or leave it."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses and networks, comma-separated, whose X-Forwarded-For and -Proto are believed; *: anybody's."""
     max_wrong_keys_per_minute: Annotated[int, Field(ge=0)] = 30

@@ -58,9 +58,13 @@ class Visit:
         expect(self.page.get_by_role("heading", name=name).first).to_be_attached()
 
     def photograph(self, name: str) -> None:
-        """Keep a screenshot, where somebody asked for them."""
-        if self.pictures:
-            self.page.screenshot(path=self.pictures / f"{name}-{self.size}-{self.theme}.png", full_page=True)
+        """Keep a screenshot in each theme, where somebody asked for them."""
+        if not self.pictures:
+            return
+        for theme in THEMES:
+            self.page.emulate_media(color_scheme=theme)
+            self.page.screenshot(path=self.pictures / f"{name}-{self.size}-{theme}.png", full_page=True)
+        self.page.emulate_media(color_scheme=self.theme)
 
     def forgive(self, *statuses: int) -> None:
         """Take back what the console says of answers that a test provokes: a browser notes each of them."""

@@ -9,7 +9,7 @@ import numpy as np
 from training.manifest import Manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Iterator
 
     from numpy.typing import NDArray
 
@@ -51,6 +51,10 @@ class KnownEngine:
         self.device, self.precision, self.tile_size = "cpu", "float32", tile_size
         self.noises: list[NoiseModel] = []
         self._function = function
+
+    def denoise_tiles(self, tiles: Iterable[NDArray[np.float32]], noise: NoiseModel) -> Iterator[NDArray[np.float32]]:
+        """See `training.engines.base.Engine.denoise_tiles`."""
+        return (self.denoise_tile(tile, noise) for tile in tiles)
 
     def denoise_tile(self, tile: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
         """See `training.engines.base.Engine.denoise_tile`."""

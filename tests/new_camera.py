@@ -23,9 +23,10 @@ from scipy.special import gamma
 from training.datasets.held_out_raws import held_out_pictures
 from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import mosaic_rggb, read_picture, resize, typical_read_noise, unprocess
-from training.denoise import denoise_packed, pack_signal
+from training.denoise import denoise_packed
 from training.metrics import psnr
 from training.noise_choice import choose_noise
+from training.planes import pack_signal
 from training.raw.bayer import unpack
 from training.raw.dng import read_raw
 

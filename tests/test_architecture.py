@@ -124,6 +124,12 @@ def test_the_command_line_loads_little_before_it_knows_the_command() -> None:
     assert not loaded_by("service.cli") & {"torch", "fastapi", "celery", "rawpy", "imagecodecs", "uvicorn"}
 
 
+def test_looking_at_a_raw_loads_little() -> None:
+    found = loaded_by("service.cli; service.cli.make_parser('inspect'); import training.capture_facts")
+    assert "numpy" in found
+    assert not found & {"torch", "scipy", "pydantic", "tqdm", "rawpy", "imagecodecs"}
+
+
 def test_the_client_loads_nothing_of_the_server() -> None:
     assert not loaded_by("service.client") & {"torch", "fastapi", "celery", "redis", "rawpy", "imagecodecs", "uvicorn"}
 

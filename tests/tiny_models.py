@@ -1,4 +1,4 @@
-"""Publishes small models with random weights: quick to load, and what they give is neither the input nor a constant.
+"""Publishes models with random weights, small ones unless asked: what they give is neither the input nor a constant.
 
 In the flow of the tests: **publish_model** → registry → engine → denoise_file.
 """
@@ -14,15 +14,27 @@ from safetensors.torch import save_file
 
 from training.manifest import Manifest
 from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS
+from training.networks.noise_aware import input_channels
 from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+SMALL_RESIDUAL = {"widths": [4, 8, 8], "blocks": [1, 1, 1]}
+"""Options of a small residual U-Net, with the stride of the large one."""
+
+
 def publish_model(
-    folder: Path, name: str = "tiny", *, version: str = "1", width: int = 4, halo: int = 32, **changes: Any
+    folder: Path,
+    name: str = "tiny",
+    *,
+    version: str = "1",
+    width: int = 4,
+    halo: int = 32,
+    residual: bool = False,
+    shape: dict[str, Any] | None = None,
+    **changes: Any,
 ) -> None:
     """Write a U-Net with random weights into a registry folder, and make it the default.
 
@@ -32,12 +44,16 @@ def publish_model(
         version: Its version; decides the weights, too.
         width: Channels of its encoder: the larger, the slower.
         halo: Served halo in packed pixels.
+        residual: Whether to make a small residual U-Net of it, the shipped model's architecture.
+        shape: Options of the network instead of small ones; {} for those of the network itself.
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
-    options = {"in_channels": INPUT_CHANNELS["variance-stabilised"], "width": width}
-    network = build_network("unet", **options)
-    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3)
+    kind = "residual-unet" if residual else "unet"
+    small: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
+    options = {"in_channels": input_channels("variance-stabilised", 4), **(small if shape is None else shape)}
+    network = build_network(kind, **options)
+    torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3 if shape is None else 0.003)
     place = folder / name / version
     place.mkdir(parents=True)
     save_file(network.state_dict(), place / WEIGHTS_NAME)
@@ -45,11 +61,11 @@ def publish_model(
         name=name,
         version=version,
         description="Random weights, for tests.",
-        network="unet",
+        network=kind,
         network_options=options,
         input_normalisation="variance-stabilised",
-        stride=32,
-        receptive_field=160,
+        stride=network.stride,
+        receptive_field=network.receptive_field,
         halo=halo,
         weights_sha256=hashlib.sha256((place / WEIGHTS_NAME).read_bytes()).hexdigest(),
         objective="none",

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from training.denoise import check_denoisable, check_digest, pack_signal
+from training.denoise import check_denoisable, check_digest
 from training.errors import RawError
 from training.noise_choice import choose_noise
 from training.pictures import encode_webp
+from training.planes import pack_signal
 from training.raw.dng import read_raw
 from training.raw.render import choose_rendering, render_screen
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 from training.datasets.drawn import KINDS
 from training.datasets.mixture import PHOTOGRAPHS
+from training.datasets.picture_noise import PICTURE_NOISE
 from training.datasets.synthetic import SHOT_NOISE_RANGE
 from training.errors import ConfigError
 
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from training.manifest import InputNormalisation
     from training.raw.bayer import CfaPattern
 
-DatasetKind = Literal["pictures", "sidd", "captures"]
-OptimiserName = Literal["adamw", "adam"]
+DatasetKind = Literal["pictures", "sidd", "captures", "srgb"]
+OptimiserName = Literal["adamw", "adam", "muon"]
 ScheduleName = Literal["cosine", "step", "cooldown"]
 PrecisionName = Literal["auto", "float32", "bfloat16", "float16"]
 
@@ -29,7 +30,9 @@ class TrainingConfig:
     preset: str
     """Name of the preset it came from."""
     dataset: DatasetKind = "pictures"
-    """What it learns from: photographs made into raws, SIDD-Medium, or a folder of captures."""
+    """What it learns from: photographs made into raws, SIDD-Medium, captures, or photographs as they are."""
+    picture_noise: str = ""
+    """Noise that photographs as they are, are given, a name of `training.datasets.picture_noise`."""
     cfa_patterns: dict[str, CfaPattern] = field(default_factory=dict)
     """Bayer patterns of SIDD's cameras ("S6"), instead of what metadata and names say; "" for unnamed ones."""
     held_out_share: float = 0.0
@@ -65,11 +68,11 @@ class TrainingConfig:
     steps: int = 4000
     """Optimiser steps."""
     minutes: float = 0.0
-    """Budget in minutes, 0 for none; `steps` is then what fitted into them when the run began."""
+    """Budget in minutes, 0 for none; `steps` is then what fits into them, judged as the run goes on."""
     patches_per_epoch: int = 0
     """Patches that are called an epoch, 0 where the data has no natural one."""
     optimiser: OptimiserName = "adamw"
-    """AdamW, or the papers' Adam."""
+    """AdamW, the papers' Adam, or Muon."""
     learning_rate: float = 1e-3
     """Largest learning rate, reached after `warmup_steps`."""
     warmup_steps: int = 100
@@ -143,6 +146,9 @@ class TrainingConfig:
             raise ConfigError("dark_share, bright_share: wanted 0 or more, and no more than 1 together")
 
     def _check_names(self) -> None:
+        if self.dataset == "srgb" and self.picture_noise not in PICTURE_NOISE:
+            known = ", ".join(PICTURE_NOISE)
+            raise ConfigError(f"picture_noise: there is no {self.picture_noise!r}; there are {known}")
         choices = {
             "dataset": DatasetKind,
             "optimiser": OptimiserName,
@@ -153,6 +159,11 @@ class TrainingConfig:
             if getattr(self, name) not in get_args(kind):
                 known = ", ".join(get_args(kind))
                 raise ConfigError(f"{name}: there is no {getattr(self, name)!r}; there are {known}")
+
+    @property
+    def channels(self) -> int:
+        """Of a patch: R Gr Gb B of a raw, R G B of a photograph as it is."""
+        return 3 if self.dataset == "srgb" else 4
 
     def with_steps(self, steps: int) -> Self:
         """The same training in another number of steps: a schedule in steps is stretched, the rise kept short."""

@@ -21,24 +21,24 @@ from training.brightness import keep_brightness
 from training.errors import AlreadyDenoisedError, ConfigError
 from training.noise_choice import NoiseChoice, choose_noise
 from training.output import OutputOptions, write_output
-from training.raw.bayer import channel_grid, pack, restore, tile_cell, unify, unpack
+from training.planes import AnyPlanes, PackedSignal, unpack_mosaic
+from training.raw.bands import for_each_band
 from training.raw.conversion import as_dng
-from training.raw.defects import fill_bad_pixels
 from training.raw.dng import read_raw
 from training.raw.image import RawImage
-from training.raw.levels import denormalise, normalise, quantise
 from training.raw.rewrite import DngChanges
 from training.raw.xmp import Mark
 from training.residuals import likeness_of_neighbours
-from training.tiling import pad_to_stride, plan_tiles, stitch
+from training.tiling import plan_tiles, read_tile, stitch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from numpy.typing import NDArray
 
     from training.engines.base import Engine
     from training.noise import NoiseModel
+    from training.planes import Planes
     from training.raw.image import RawMetadata
 
     Progress = Callable[[str, float], None]
@@ -130,23 +130,22 @@ def denoise_file(
     Raises:
         RawError: The file is at fault.
     """
-    clock = _Clock(progress)
+    clock = Clock(progress)
     with TemporaryDirectory(prefix=".photosite-", dir=target.resolve().parent) as folder:
         with clock.stage("decode"):
             dng = as_dng(source, Path(folder), name)
             raw = read_raw(dng.path)
             warnings = dng.warnings + check_denoisable(raw.metadata, force=options.force) + check_digest(raw)
-        with clock.stage("normalise"):
-            packed = pack_signal(raw)
+        signal = PackedSignal(raw)
         with clock.stage("noise"):
-            choice = choose_noise(packed, raw.metadata, options.noise)
+            choice = choose_noise(signal, raw.metadata, options.noise)
         with clock.stage("network"):
-            denoised = denoise_packed(packed, engine, choice.model, options.strength, progress)
+            denoised = denoise_packed(signal, engine, choice.model, options.strength, progress)
         with clock.stage("denormalise"):
             shift = precision_shift(raw, choice.model, options)
-            result = _result(raw, unpack_mosaic(raw, packed, denoised, choice.model, shift), shift)
+            result = denoised_raw(raw, unpack_mosaic(raw, signal, denoised, choice.model, shift), shift)
         with clock.stage("write"):
-            changes = _changes(source, engine, options, choice, shift)
+            changes = describe_changes([source], engine, options, choice, shift)
             write_output(dng.path, target, result, changes, output or OutputOptions())
     return DenoiseReport(
         model=engine.manifest.reference,
@@ -158,12 +157,12 @@ def denoise_file(
         precision_shift=shift,
         engine=f"{engine.device} {engine.precision}",
         warnings=(*warnings, *choice.warnings),
-        residual_correlation=likeness_of_neighbours(packed, denoised, choice.model),
+        residual_correlation=likeness_of_neighbours(signal, denoised, choice.model),
         seconds=clock.seconds,
     )
 
 
-def _result(raw: RawImage, mosaic: NDArray[np.uint16], shift: int) -> RawImage:
+def denoised_raw(raw: RawImage, mosaic: NDArray[np.uint16], shift: int) -> RawImage:
     """The denoised mosaic, and levels in its numbers."""
     metadata = replace(raw.metadata, levels=raw.metadata.levels.scaled(shift))
     return RawImage(mosaic=mosaic, metadata=metadata, bad_pixels=raw.bad_pixels)
@@ -192,22 +191,13 @@ def check_denoisable(metadata: RawMetadata, *, force: bool = False) -> tuple[str
     return ()
 
 
-def pack_signal(raw: RawImage) -> NDArray[np.float32]:
-    """(4, h, w) float32: the active area, normalised, bad pixels filled, unified to RGGB and packed."""
-    metadata = raw.metadata
-    signal = normalise(raw.active_mosaic, metadata.levels, metadata.cfa_pattern)
-    if raw.bad_pixels is not None:
-        signal = fill_bad_pixels(signal, raw.bad_pixels[metadata.active_area.slices])
-    return pack(unify(signal, metadata.cfa_pattern))
-
-
 def denoise_packed(
-    packed: NDArray[np.float32],
+    packed: AnyPlanes,
     engine: Engine,
     noise: NoiseModel,
     strength: float = 1.0,
     progress: Progress | None = None,
-) -> NDArray[np.float32]:
+) -> AnyPlanes | NDArray[np.float32]:
     """Denoise planes of any size with the engine's own tiles, keep their brightness, and blend with the input.
 
     Args:
@@ -224,11 +214,23 @@ def denoise_packed(
         return packed
     denoised = run_tiled(packed, engine, noise, tile=engine.tile_size, halo=engine.manifest.halo, progress=progress)
     denoised = keep_brightness(packed, denoised)
-    return packed + np.float32(strength) * (denoised - packed) if strength < 1 else denoised
+    if strength < 1:
+        _blend(packed, denoised, strength)
+    return denoised
+
+
+def _blend(packed: Planes, denoised: NDArray[np.float32], strength: float) -> None:
+    """Take only a share of what was done, in place."""
+
+    def blend(rows: slice) -> None:
+        noisy, ours = packed[:, rows, :], denoised[:, rows]
+        ours[:] = noisy + np.float32(strength) * (ours - noisy)
+
+    for_each_band(denoised.shape[1], blend)
 
 
 def run_tiled(
-    packed: NDArray[np.float32],
+    packed: Planes,
     engine: Engine,
     noise: NoiseModel,
     *,
@@ -250,14 +252,15 @@ def run_tiled(
         (4, h, w) float32, linear, not clipped.
     """
     _, height, width = packed.shape
-    padded = pad_to_stride(packed, engine.manifest.stride)
-    result = np.empty_like(padded)
-    plan = plan_tiles(*padded.shape[1:], tile=tile, halo=halo, stride=engine.manifest.stride)
-    for index, part in enumerate(plan):
-        stitch(result, part, engine.denoise_tile(padded[:, part.rows.source, part.columns.source], noise))
+    stride = engine.manifest.stride
+    result = np.empty((4, height, width), dtype=np.float32)
+    plan = plan_tiles(*(-(-side // stride) * stride for side in (height, width)), tile=tile, halo=halo, stride=stride)
+    tiles = (read_tile(packed, part) for part in plan)
+    for index, (part, denoised) in enumerate(zip(plan, engine.denoise_tiles(tiles, noise), strict=True)):
+        stitch(result, part, denoised)
         if progress:
             progress("network", (index + 1) / len(plan))
-    return result[:, :height, :width]
+    return result
 
 
 def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -> int:
@@ -274,75 +277,39 @@ def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -
     return int(np.clip(wanted, 0, 16 - largest.bit_length()))
 
 
-def unpack_mosaic(
-    raw: RawImage, packed: NDArray[np.float32], denoised: NDArray[np.float32], noise: NoiseModel, shift: int
-) -> NDArray[np.uint16]:
-    """Put the denoised planes back into the full frame, in the file's numbers times 2 ** shift.
-
-    Exactly as they were: photosites outside the active area, those marked bad, and clipped ones in clipped
-    surroundings; and all of them where nothing was denoised.
+def describe_changes(
+    sources: Sequence[Path], engine: Engine, options: DenoiseOptions, choice: NoiseChoice, shift: int
+) -> DngChanges:
+    """What the output's tags say; decided by input, model and options alone.
 
     Args:
-        raw: The input.
-        packed: (4, h, w) float32: its signal, from `pack_signal`.
-        denoised: (4, h, w) float32.
-        noise: Its noise.
+        sources: The input, or all frames of a burst.
+        engine: The model.
+        options: What the request chose.
+        choice: The noise that the network saw: that of the input, or of what the burst was merged to.
         shift: From `precision_shift`.
-
-    Returns:
-        (H, W) uint16: the full frame.
     """
-    mosaic = raw.mosaic << np.uint16(shift)
-    if denoised is packed:
-        return mosaic
-    metadata, active = raw.metadata, raw.active_mosaic
-    signal = restore(unpack(denoised), metadata.cfa_pattern, active.shape)
-    values = denormalise(signal, metadata.levels, metadata.cfa_pattern) * np.float32(2**shift)
-    bits = 16 if shift or metadata.linearised else metadata.bits_per_sample
-    keep = stays_clipped(raw, signal, noise)
-    if raw.bad_pixels is not None:
-        keep |= raw.bad_pixels[metadata.active_area.slices]
-    inside = metadata.active_area.slices
-    mosaic[inside] = np.where(keep, mosaic[inside], quantise(values, 2**bits - 1))
-    return mosaic
-
-
-def stays_clipped(raw: RawImage, signal: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.bool_]:
-    """(h, w) photosites at white whose denoised 3×3 neighbourhood of the same colour is at white too.
-
-    Within two standard deviations of the noise; isolated ones are noise themselves.
-    """
-    metadata = raw.metadata
-    clipped = raw.active_mosaic >= metadata.levels.white_level
-    rows, columns = np.nonzero(clipped)
-    if not len(rows):
-        return clipped
-    padded = np.pad(signal, 2, mode="reflect")
-    offsets = (0, 2, 4)
-    mean = sum(padded[rows + down, columns + across] for down in offsets for across in offsets) / 9
-    deviation = np.sqrt(np.array(noise.shot_noise) + np.array(noise.read_noise))[channel_grid(metadata.cfa_pattern)]
-    clipped[rows, columns] = mean >= 1 - 2 * tile_cell(deviation, signal.shape)[rows, columns]
-    return clipped
-
-
-def _changes(source: Path, engine: Engine, options: DenoiseOptions, choice: NoiseChoice, shift: int) -> DngChanges:
-    """What the output's tags say; decided by input, model and options alone."""
     manifest = engine.manifest
     left = max(1 - options.strength, error_ratio(manifest.error_ratios, float(np.mean(choice.model.shot_noise))))
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    chosen = {**asdict(options), "input": digest, "model": manifest.weights_sha256}
+    digests = [_file_digest(source) for source in sources]
+    is_burst = len(sources) > 1
+    chosen = {**asdict(options), "input": digests if is_burst else digests[0], "model": manifest.weights_sha256}
     unique_id = hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).digest()[:16]
     return DngChanges(
         precision_shift=shift,
         noise_profile=choice.model.scaled(left**2),
         noise_reduction_applied=options.strength,
         unique_id=unique_id,
-        mark=_mark(engine, options, choice) if options.strength else None,
+        mark=_mark(engine, options, choice, sources) if options.strength or is_burst else None,
     )
 
 
-def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice) -> Mark:
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice, sources: Sequence[Path]) -> Mark:
     """How the file was denoised, for its XMP packet."""
     return Mark(
         model=engine.manifest.reference,
@@ -351,6 +318,7 @@ def _mark(engine: Engine, options: DenoiseOptions, choice: NoiseChoice) -> Mark:
         noise_model=" ".join(f"{value:.6g}" for value in choice.model.to_profile()),
         noise_source=choice.source,
         software=f"Photosite {__version__}",
+        burst=", ".join(source.name for source in sources) if len(sources) > 1 else "",
     )
 
 
@@ -366,7 +334,7 @@ def error_ratio(table: list[list[float]], shot_noise: float) -> float:
     return round(float(np.interp(np.log(max(shot_noise, 1e-12)), np.log(levels), ratios)), 4)
 
 
-class _Clock:
+class Clock:
     """Times the stages and announces them."""
 
     def __init__(self, progress: Progress | None) -> None:

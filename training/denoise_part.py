@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from training.denoise import DenoiseOptions, denoise_packed, pack_signal, precision_shift, unpack_mosaic
+from training.denoise import DenoiseOptions, denoise_packed, precision_shift
+from training.planes import pack_signal, unpack_mosaic
 from training.raw.image import Rectangle
 
 if TYPE_CHECKING:

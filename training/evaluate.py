@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.datasets.held_out_raws import LEVELS, expose, make_cases, make_scene
-from training.denoise import denoise_packed, pack_signal
+from training.denoise import denoise_packed
 from training.errors import UnsupportedRawError
 from training.metrics import psnr, ssim
 from training.noise_choice import choose_noise
+from training.planes import pack_signal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence

@@ -6,6 +6,7 @@ the same log, bit for bit on one machine, as one that was not.
 
 from __future__ import annotations
 
+import sys
 import time
 from contextlib import closing, nullcontext
 from typing import TYPE_CHECKING, NamedTuple
@@ -34,6 +35,7 @@ from training.run.optimiser import (
     set_learning_rate,
     update_average,
 )
+from training.run.pace import Pace
 from training.run.precision import autocast, gradient_scaler, training_dtype
 from training.run.progress import Progress
 from training.run.stopping import remembered_signals
@@ -78,7 +80,8 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
 ) -> Path:
     """Train a network and leave its checkpoint in `run`.
 
-    SIGTERM and Ctrl-C stop it after the step in progress, with a checkpoint.
+    SIGTERM and Ctrl-C stop it after the step in progress, with a checkpoint. A budget in minutes is kept: every 20
+    steps their pace says how many there will be in all, and the learning rate follows.
 
     Args:
         config: What to train.
@@ -101,6 +104,7 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
     with joined_group(device) as group, remembered_signals() as stop, explained_shortage(config, device):
         # ---- start or resume -----------------------------------------------------------------------------------
         path, checkpoint = run / CHECKPOINT_NAME, _previous(run, config, resume=resume)
+        asked = config
         if checkpoint and config.minutes:  # they became steps when the run began
             config = TrainingConfig.from_json(checkpoint.config)
         if config.minutes and not (checkpoint and checkpoint.step):
@@ -132,20 +136,22 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
             network.compile()
         loss_of = group.share(_BatchLoss(model, objective))
 
-        def seconds() -> float:
-            """Time spent on this run, without the pauses between its parts."""
-            return round(earlier + time.monotonic() - started, 1)
+        def spent() -> float:
+            """Seconds of this run, without the pauses between its parts."""
+            return earlier + time.monotonic() - started
 
         def save(name: str) -> None:
             """Leave everything that a resumed run needs."""
             progress.scaler = scaler.state_dict()
-            progress.seconds = seconds()
+            progress.seconds = round(spent(), 1)
             state = network.state_dict(), average, moments(optimiser)
             save_checkpoint(run / name, Checkpoint(done, config.to_json(), *state, progress.to_json()))
 
         # ---- steps ---------------------------------------------------------------------------------------------
         done, saved_at, earlier, started = first_step, time.monotonic(), progress.seconds, time.monotonic()
-        steps = range(first_step, first_step if progress.ended == "patience" else config.steps)
+        ended = progress.ended == "patience" or first_step >= config.steps
+        steps = range(first_step, first_step if ended else sys.maxsize if config.minutes else config.steps)
+        pace = Pace(config.minutes, done, earlier)
         progress.ended = ""
         batches = batches_ahead(config, data, steps, device, group.rank * config.batch_size)
         journal = Journal(run, first_step) if group.is_first else None
@@ -174,22 +180,27 @@ def train(  # noqa: C901, PLR0912, PLR0915  (a training is one list of steps, to
                     pull_back(network, home, rate * config.pull)
                 update_average(average, network.state_dict(), config, step)
 
-                # ---- log -----------------------------------------------------------------------------------------
+                # ---- budget --------------------------------------------------------------------------------------
                 done = step + 1
+                if config.minutes and (done % LOG_STEPS == 0 or group.any(pace.is_over(spent()))):
+                    config = asked.with_steps(group.first(pace.steps_in_all(done, spent())))
+                    bar.total = config.steps
+
+                # ---- log -----------------------------------------------------------------------------------------
                 progress.meet(batch)
                 progress.losses.append(loss_value)
                 bar.set_postfix(loss=f"{loss_value:.4g}", refresh=False)
                 bar.update()
                 if journal and (done % LOG_STEPS == 0 or done == config.steps):
                     mean = float(np.mean(progress.losses))
-                    journal.write(done, {"loss": mean, "lr": rate, "seconds": seconds()})
+                    journal.write(done, {"loss": mean, "lr": rate, "seconds": round(spent(), 1)})
                 if done % LOG_STEPS == 0:
                     progress.losses.clear()
 
                 # ---- held-out patches, early stop --------------------------------------------------------------
                 if judge and journal and (done % config.validate_steps == 0 or done == config.steps):
                     look = judge.look(average, done, run)
-                    journal.write(done, {**look.figures, "seconds": seconds()})
+                    journal.write(done, {**look.figures, "seconds": round(spent(), 1)})
                     if progress.judge(look.score, done) and config.patience:
                         save(BEST_NAME)
                     if config.patience and progress.looks_since_best >= config.patience:

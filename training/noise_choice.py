@@ -15,9 +15,8 @@ from training.errors import UnsupportedRawError
 from training.noise_estimation import NoiseEstimate, estimate_noise
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from training.noise import NoiseModel
+    from training.planes import Planes
     from training.raw.image import RawMetadata
 
 TOLERATED_RATIO = 1.4
@@ -36,9 +35,7 @@ class NoiseChoice:
     """What the sender should know, in sentences."""
 
 
-def choose_noise(
-    packed: NDArray[np.float32], metadata: RawMetadata, requested: NoiseModel | None = None
-) -> NoiseChoice:
+def choose_noise(packed: Planes, metadata: RawMetadata, requested: NoiseModel | None = None) -> NoiseChoice:
     """Choose the noise model of a picture.
 
     Args:

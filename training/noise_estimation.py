@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.noise_line import Line
+    from training.planes import Planes
 
 FlatBy = Literal["own", "others"]
 DIRECTIONS = 12
@@ -140,7 +141,7 @@ class _Ranges(NamedTuple):
 
 
 def estimate_noise(
-    packed: NDArray[np.float32] | Sequence[NDArray[np.float32]],
+    packed: Planes | Sequence[Planes],
     black_clip: float = -np.inf,
     *,
     flat_by: FlatBy = "own",

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from training.planes import Planes
+
 SIZE = 4
 MAX_PATCHES = 16_000
 """Patches looked at, spread over the whole frame: more do not make the estimate better."""
@@ -64,7 +66,7 @@ def cosine_matrix(size: int) -> NDArray[np.float32]:
     return np.asarray(matrix, dtype=np.float32)
 
 
-def gather_patches(pictures: Sequence[NDArray[np.float32]]) -> Patches:
+def gather_patches(pictures: Sequence[Planes]) -> Patches:
     """Cut pictures into patches, overlapping where there are few.
 
     Args:
@@ -83,12 +85,12 @@ def gather_patches(pictures: Sequence[NDArray[np.float32]]) -> Patches:
     return Patches(**joined, overlap=max(part.overlap for part in parts))
 
 
-def _gather(packed: NDArray[np.float32], wanted: int, start: int) -> Patches:
-    views = sliding_window_view(packed, (SIZE, SIZE), axis=(1, 2))  # (4, h − 3, w − 3, 4, 4)
-    skip = max(2, int(np.ceil(np.sqrt(views[0, ..., 0, 0].size / wanted))))
-    views = views[:, ::skip, ::skip].transpose(1, 2, 0, 3, 4)  # (rows, columns, 4, 4, 4)
-    rows, columns = views.shape[:2]
-    pixels = np.ascontiguousarray(views).reshape(-1, 4, SIZE * SIZE)
+def _gather(packed: Planes, wanted: int, start: int) -> Patches:
+    height, width = (side - SIZE + 1 for side in packed.shape[1:])
+    skip = max(2, int(np.ceil(np.sqrt(height * width / wanted))))
+    pieces = [_cut_row(packed[:, slice(top, top + SIZE), :], skip) for top in range(0, height, skip)]
+    rows, columns = len(pieces), len(pieces[0])
+    pixels = np.concatenate(pieces)  # (rows · columns, 4, 16)
     matrix = cosine_matrix(SIZE)
     coefficients = pixels @ np.kron(matrix, matrix).T  # (n, 4, 16)
     row, column = np.divmod(np.arange(rows * columns), columns)
@@ -100,6 +102,12 @@ def _gather(packed: NDArray[np.float32], wanted: int, start: int) -> Patches:
         fold=(row * skip // _FOLD_SIDE + column * skip // _FOLD_SIDE) % 2 == 1,
         overlap=(SIZE / min(skip, SIZE)) ** 2,
     )
+
+
+def _cut_row(band: NDArray[np.float32], skip: int) -> NDArray[np.float32]:
+    """(n, 4, 16) the patches of a band as high as they are, one every `skip` columns."""
+    views = sliding_window_view(band, SIZE, axis=2)[:, :, ::skip]  # (4, 4, n, 4)
+    return np.ascontiguousarray(views.transpose(2, 0, 1, 3)).reshape(-1, 4, SIZE * SIZE)
 
 
 def _neighbours(rows: int, columns: int, steps: int, start: int) -> NDArray[np.intp]:

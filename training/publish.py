@@ -71,7 +71,8 @@ def publish(run: Path, registry: Path, wanted: Publication) -> ModelRef:
         wanted: What to publish it as.
 
     Raises:
-        ConfigError: The version exists, or nothing can be measured on what was named for that.
+        ConfigError: The version exists, nothing can be measured on what was named for that, or the run's method needs
+            more than its network to denoise.
         ModelError: The checkpoint cannot be read.
     """
     with new_version(registry, wanted.name, wanted.version, wanted.unfinished_dir) as reference:
@@ -88,11 +89,15 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
     from safetensors.torch import save_file  # noqa: PLC0415  (torch, which `--help` does not need)
 
     from training.networks import build_network  # noqa: PLC0415
-    from training.networks.noise_aware import DETAIL_WINDOW, INPUT_CHANNELS  # noqa: PLC0415
+    from training.networks.noise_aware import DETAIL_WINDOW, input_channels  # noqa: PLC0415
+    from training.objectives import build_objective  # noqa: PLC0415
 
     checkpoint = _final_checkpoint(run)
     config = checkpoint.config
-    options = {"in_channels": INPUT_CHANNELS[config["input_normalisation"]], **config["network_options"]}
+    objective = build_objective(config["objective"], **config["objective_options"])
+    if config.get("dataset") == "srgb" or not objective.direct:
+        raise ConfigError(f"run: {run} is of a comparison; what {config['objective']} made there cannot be served")
+    options = {"in_channels": input_channels(config["input_normalisation"], 4), **config["network_options"]}
     network = build_network(config["network"], **options)
     save_file(checkpoint.average, reference.weights)
     frame = DETAIL_WINDOW // 2 if config["input_normalisation"] != "none" else 0

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.noise import NoiseModel
+    from training.planes import Planes
 
     Corner = tuple[int, int]
 
@@ -146,9 +147,7 @@ def _shifted(down: int, across: int) -> tuple[tuple[slice, ...], tuple[slice, ..
     return one, other
 
 
-def likeness_of_neighbours(
-    noisy: NDArray[np.float32], denoised: NDArray[np.float32], noise: NoiseModel
-) -> float | None:
+def likeness_of_neighbours(noisy: Planes, denoised: Planes, noise: NoiseModel) -> float | None:
     """How alike neighbours of noisy − denoised are, in tiles spread over the picture, whatever is in them.
 
     A quick look at what is served, that drifts where pictures or models change: texture that was taken for noise

@@ -17,6 +17,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.planes import Planes
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -97,13 +99,45 @@ def plan_tiles(height: int, width: int, *, tile: int, halo: int, stride: int) ->
 
 
 def pad_to_stride(packed: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
-    """Extend (4, h, w) at the bottom and right, by reflection, to multiples of `stride`."""
+    """Extend (4, h, w) at the bottom and right, by reflection, to multiples of `stride`, as `read_tile` does it."""
     _, height, width = packed.shape
     padding = ((0, 0), (0, -height % stride), (0, -width % stride))
     # "symmetric" repeats the edge, but unlike "reflect" it works for any padding wider than the image
     return np.pad(packed, padding, mode="symmetric")
 
 
+def read_tile(packed: Planes, tile: Tile) -> NDArray[np.float32]:
+    """Read a tile; beyond the bottom and the right, where a plan goes on to a multiple of the stride, by reflection.
+
+    Args:
+        packed: (4, h, w) float32.
+        tile: Of a plan for h and w rounded up to multiples of the stride.
+
+    Returns:
+        (4, h', w') float32, not to be written to.
+    """
+    rows, columns = (
+        _reflected(span, side) for span, side in zip((tile.rows, tile.columns), packed.shape[1:], strict=True)
+    )
+    piece = packed[:, slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)]
+    if tile.rows.stop > packed.shape[1]:
+        piece = piece.take(rows - rows.min(), axis=1)
+    if tile.columns.stop > packed.shape[2]:
+        piece = piece.take(columns - columns.min(), axis=2)
+    return piece
+
+
+def _reflected(span: Span, side: int) -> NDArray[np.intp]:
+    """Where in a side of so many pixels the pixels of a span come from.
+
+    >>> _reflected(Span(0, 8, 0, 8), 3).tolist()
+    [0, 1, 2, 2, 1, 0, 0, 1]
+    """
+    place = np.arange(span.start, span.stop) % (2 * side)
+    return np.minimum(place, 2 * side - 1 - place)
+
+
 def stitch(result: NDArray[np.float32], tile: Tile, denoised: NDArray[np.float32]) -> None:
-    """Write a tile's trusted part into the (4, H, W) result."""
-    result[:, tile.rows.target, tile.columns.target] = denoised[:, tile.rows.inner, tile.columns.inner]
+    """Write a tile's trusted part into the (4, h, w) result, as far as it reaches."""
+    target = result[:, tile.rows.target, tile.columns.target]
+    target[:] = denoised[:, tile.rows.inner, tile.columns.inner][:, : target.shape[1], : target.shape[2]]

@@ -174,7 +174,7 @@ def _decibels(value: float | None) -> str:
     return "∞" if value is None else f"{value:.3f}"
 
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --line: color-mix(in srgb, currentColor 25%, transparent); }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.5rem; } h2 { font-size: 1.2rem; margin-top: 2rem; }
@@ -201,7 +201,7 @@ def html_page(report: dict[str, Any], pictures: dict[str, bytes]) -> str:
     parts = [_section(name, report[name], pictures) for name in ("validation", "benchmark") if name in report]
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
         f"<body><h1>{escape(title)}</h1><dl>{listed}</dl>{''.join(parts)}</body></html>\n"
     )
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.responses import FileResponse, HTMLResponse
+from fastapi.responses import HTMLResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -26,6 +26,7 @@ from service.api.dependencies import Services, make_services
 from service.api.documentation import documentation_page
 from service.api.errors import add_error_handlers
 from service.api.middleware import (
+    HeadMiddleware,
     LoadMiddleware,
     MetricsMiddleware,
     ProblemMiddleware,
@@ -93,15 +94,16 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         dependencies=[Depends(check_parameters)],
         lifespan=_lifespan,
         middleware=[
+            Middleware(ProxyPathMiddleware, root_path=settings.root_path),
             Middleware(RequestIdMiddleware),
             Middleware(TraceMiddleware),
-            Middleware(ProxyPathMiddleware, root_path=settings.root_path),
             Middleware(MetricsMiddleware, metrics=services.metrics),
             Middleware(SecurityHeadersMiddleware),
             Middleware(LoadMiddleware, at_most=settings.max_concurrent_requests),
             Middleware(CourtesyMiddleware, courtesy=services.courtesy),
             Middleware(TusMiddleware),
             Middleware(ProblemMiddleware),
+            Middleware(HeadMiddleware),
         ],
     )
     app.state.services = services
@@ -124,7 +126,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         app.include_router(group.router)
     if not settings.api_metrics_port:  # else they are on a port of their own, which clients need not reach
         app.include_router(metrics.router)
-    app.add_api_route("/", _show_page, include_in_schema=False)
+    app.add_api_route("/", partial(_show_page, page_below(settings.root_path)), include_in_schema=False)
     app.add_api_route("/docs", _show_documentation, include_in_schema=False)
     app.mount("/web", GZipMiddleware(PageFiles(directory=WEB_FOLDER), minimum_size=COMPRESSED_BYTES), name="web")
     return app
@@ -140,8 +142,13 @@ class PageFiles(StaticFiles):
         return response
 
 
-async def _show_page() -> FileResponse:
-    return FileResponse(WEB_FOLDER / "index.html", headers={"Cache-Control": "no-cache"})
+def page_below(root_path: str) -> str:
+    """The page; its addresses begin with the path below which a proxy shows it."""
+    return (WEB_FOLDER / "index.html").read_text(encoding="utf-8").replace('="/', f'="{root_path}/')
+
+
+async def _show_page(page: str) -> HTMLResponse:
+    return HTMLResponse(page, headers={"Cache-Control": "no-cache"})
 
 
 async def _show_documentation(request: Request) -> HTMLResponse:

@@ -11,6 +11,7 @@ import json
 import shlex
 from html import escape
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -48,7 +49,7 @@ def documentation_page(description: Mapping[str, Any], address: str) -> str:
         description: The OpenAPI description.
         address: Where the service answers, as the reader's browser sees it.
     """
-    schemas = description.get("components", {}).get("schemas", {})
+    schemas, root = description.get("components", {}).get("schemas", {}), escape(urlsplit(address).path.rstrip("/"))
     writer = _Writer(schemas, address.rstrip("/"))
     info = description["info"]
     grouped = {tag["name"]: tag.get("description", "") for tag in description.get("tags", ())}
@@ -62,12 +63,13 @@ def documentation_page(description: Mapping[str, Any], address: str) -> str:
         f"{''.join(writer.operation(*each) for each in operations if tag in each[2].get('tags', ()))}</section>"
         for tag, about in grouped.items()
     )
+    title = f"{escape(info['title'])} {escape(info['version'])}: for programs"
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(info["title"])}: for programs'
         f'</title><meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
-        f'<p><a href="/">To the page</a></p><h1>{escape(info["title"])} {escape(info["version"])}: for programs</h1>'
+        f'<p><a href="{root}/">To the page</a></p><h1>{title}</h1>'
         f"<p>{escape(info.get('summary', ''))}</p><p>Programs read the same description as "
-        '<a href="/openapi.json">openapi.json</a> (OpenAPI 3.1). Where keys are needed, send yours as '
+        f'<a href="{root}/openapi.json">openapi.json</a> (OpenAPI 3.1). Where keys are needed, send yours as '
         "<code>Authorization: Bearer KEY</code>. Every error is a <code>application/problem+json</code> with a stable "
         f"<code>code</code>.</p><nav><ul>{contents}</ul></nav><main>{sections}</main></body></html>\n"
     )

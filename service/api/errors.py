@@ -146,8 +146,9 @@ def _allowed_methods(request: Request) -> str:
         "root_path": request.scope.get("app_root_path", request.scope.get("root_path", "")),
     }  # a mount has put itself there
     files = any(isinstance(route, Mount) and route.matches(scope)[0] != Match.NONE for route in routes)
-    methods = ("GET", "HEAD") if files else METHODS
-    return ", ".join(method for method in methods if _matches(routes, {**scope, "method": method}))
+    known = {method for method in METHODS if _matches(routes, {**scope, "method": method})}
+    allowed = {"GET", "HEAD"} if files else known | ({"HEAD"} if "GET" in known else set())
+    return ", ".join(method for method in METHODS if method in allowed)
 
 
 def _matches(routes: Sequence[BaseRoute], scope: Scope) -> bool:

@@ -5,7 +5,9 @@ In the flow: uvicorn → **middleware** → routes.
 
 from __future__ import annotations
 
+import re
 import time
+from contextlib import suppress
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 
 from service.api.documentation import STYLE_DIGEST
 from service.api.errors import METHODS, PROBLEM_MEDIA_TYPE, problem_of, problem_of_status
+from service.api.proxy import local_path
 from service.errors import OverloadedError
 
 if TYPE_CHECKING:
@@ -29,6 +32,7 @@ TUS_VERSION = "1.0.0"
 PROBES = ("/health/", "/metrics")
 """Paths that machines ask for all the time: always served, not traced, hardly logged."""
 _KEPT_HEADERS = frozenset({"allow", "content-range", "retry-after", "www-authenticate"})
+_UPLOAD = re.compile("/uploads/[^/]+")
 _ERRORS = frozenset(status.value for status in HTTPStatus if status >= HTTPStatus.BAD_REQUEST)
 
 
@@ -40,18 +44,21 @@ class SecurityHeadersMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, and change the head of its answer."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        policy = DOCS_POLICY if local_path(scope) == "/docs" else STRICT_POLICY
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                policy = DOCS_POLICY if scope["path"] == "/docs" else STRICT_POLICY
                 headers.setdefault("Content-Security-Policy", policy)
                 headers["X-Content-Type-Options"] = "nosniff"
                 headers["Referrer-Policy"] = "no-referrer"
                 headers["Permissions-Policy"] = PERMISSIONS
             await send(message)
 
-        await self._app(scope, receive, send_with_headers if scope["type"] == "http" else send)
+        await self._app(scope, receive, send_with_headers)
 
 
 class ProblemMiddleware:
@@ -101,12 +108,42 @@ class TusMiddleware:
                 headers["Tus-Version"] = TUS_VERSION
             await send(message)
 
-        if scope["type"] != "http" or not (scope["path"] + "/").startswith("/uploads/"):
+        if scope["type"] != "http" or not (local_path(scope) + "/").startswith("/uploads/"):
             await self._app(scope, receive, send)
             return
         if scope["method"] == "POST":
             scope["method"] = Headers(scope=scope).get("x-http-method-override", "POST").upper()
         await self._app(scope, receive, send_with_version)
+
+
+class HeadMiddleware:
+    """Answers HEAD by the head that GET has, and none of its body, but where a route knows HEAD itself.
+
+    Source: RFC 9110, section 9.3.2.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, and end the work on its answer once the head is there: a body may be long, or endless."""
+        if scope["type"] != "http" or scope["method"] != "HEAD" or _UPLOAD.fullmatch(local_path(scope)):
+            await self._app(scope, receive, send)
+            return
+
+        async def send_head(message: Message) -> None:
+            scope["method"] = "HEAD"  # or the server would wait for the body
+            await send(message)
+            await send({"type": "http.response.body"})
+            raise _HeadSentError
+
+        scope["method"] = "GET"
+        with suppress(_HeadSentError):
+            await self._app(scope, receive, send_head)
+
+
+class _HeadSentError(Exception):
+    """The answer is complete; unwinds what was about to send the rest of it."""
 
 
 class LoadMiddleware:
@@ -124,7 +161,7 @@ class LoadMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or refuse it."""
-        if scope["type"] != "http" or scope["path"].startswith(PROBES):
+        if scope["type"] != "http" or local_path(scope).startswith(PROBES):
             await self._app(scope, receive, send)
             return
         if self._served >= self._at_most:

@@ -1,6 +1,8 @@
-"""Below a proxy's path: addresses in answers lead back through the proxy.
+"""Below a proxy's path: the application knows where it stands, and addresses in answers lead back through the proxy.
 
-In the flow: client → proxy takes `/photosite` off → **app** → proxy → client.
+In the flow: client → proxy hands `/photosite/jobs` on, as it is or without `/photosite` → **app** → proxy → client.
+
+Source: ASGI's specification, HTTP connection scope: `root_path` is where the application is mounted; `path` holds it.
 """
 
 from __future__ import annotations
@@ -13,8 +15,18 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
+def local_path(scope: Scope) -> str:
+    """A request's path as our own routes have it.
+
+    >>> local_path({"path": "/photosite/jobs", "root_path": "/photosite"})
+    '/jobs'
+    """
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 class ProxyPathMiddleware:
-    """Tells the application the path that the proxy takes off, and puts it back in front of `Location`.
+    """Tells the application the proxy's path, taken off by the proxy or not, and puts it in front of `Location`.
 
     Args:
         app: What answers.
@@ -30,7 +42,10 @@ class ProxyPathMiddleware:
         if scope["type"] != "http" or not self._root_path:
             await self._app(scope, receive, send)
             return
+        left = (scope["path"] + "/").startswith(self._root_path + "/")
+        path = scope["path"].removeprefix(self._root_path) if left else scope["path"]
         scope["root_path"] = self._root_path
+        scope["path"] = self._root_path + (path or "/")
 
         async def send_with_path(message: Message) -> None:
             if message["type"] == "http.response.start":

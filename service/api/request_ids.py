@@ -15,6 +15,7 @@ from urllib.parse import quote
 from starlette.datastructures import Headers, MutableHeaders
 
 from service.api.middleware import PROBES
+from service.api.proxy import local_path
 from service.logs import log_fields
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class RequestIdMiddleware:
             try:
                 await self._app(scope, receive, send_with_id)
             finally:
-                level = logging.DEBUG if scope["path"].startswith(PROBES) else logging.INFO
+                level = logging.DEBUG if local_path(scope).startswith(PROBES) else logging.INFO
                 taken_s = time.monotonic() - started
                 logger.log(level, "%s %s: %d after %.3f s", scope["method"], quote(scope["path"]), code, taken_s)
 

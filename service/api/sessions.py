@@ -6,6 +6,7 @@ Source: RFC 6265bis, "Cookies: HTTP State Management Mechanism", SameSite; W3C "
 Sec-Fetch-Site; RFC 6454, section 7, for Origin.
 """
 
+from typing import Literal, TypedDict
 from urllib.parse import urlsplit
 
 from fastapi import Request, Response
@@ -17,16 +18,33 @@ COOKIE = "photosite_session"
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
+class CookieAttributes(TypedDict):
+    """What a browser is told about the cookie beside its value."""
+
+    path: str
+    secure: bool
+    httponly: bool
+    samesite: Literal["strict"]
+
+
 def set_cookie(response: Response, request: Request, token: str) -> None:
     """Hand a session to the browser: out of reach for scripts, and not sent from other sites."""
-    response.set_cookie(
-        COOKIE, token, max_age=LIFETIME_S, httponly=True, samesite="strict", secure=request.url.scheme == "https"
-    )
+    response.set_cookie(COOKIE, token, max_age=LIFETIME_S, **_attributes(request))
 
 
 def delete_cookie(response: Response, request: Request) -> None:
     """Take it back."""
-    response.delete_cookie(COOKIE, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+    response.delete_cookie(COOKIE, **_attributes(request))
+
+
+def _attributes(request: Request) -> CookieAttributes:
+    """Sent to us alone: over https where we are asked so, and below a proxy's path only there."""
+    return {
+        "path": request.scope.get("root_path") or "/",
+        "secure": request.url.scheme == "https",
+        "httponly": True,
+        "samesite": "strict",
+    }
 
 
 def check_same_origin(request: Request, *, proof: bool) -> None:

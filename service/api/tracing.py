@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 
 from service.api.errors import METHODS
 from service.api.middleware import PROBES
+from service.api.proxy import local_path
 from service.traces import TRACEPARENT, span
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ class TraceMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on inside its span."""
-        if scope["type"] != "http" or scope["path"].startswith(PROBES):
+        if scope["type"] != "http" or local_path(scope).startswith(PROBES):
             await self._app(scope, receive, send)
             return
         code = 500

@@ -30,6 +30,8 @@ class BatchItem:
     file: Path
     target: Path
     """Where its result goes."""
+    frames: tuple[Path, ...] = ()
+    """All frames of a burst, of which `file` is the first; empty for a single raw."""
 
     @property
     def is_done(self) -> bool:
@@ -55,6 +57,23 @@ def plan_batch(arguments: argparse.Namespace) -> list[BatchItem]:
     return items
 
 
+def plan_burst(arguments: argparse.Namespace) -> BatchItem:
+    """The one item of a burst: its frames, and the result's name, that of the first frame unless it is given.
+
+    Raises:
+        ConfigError: Less than two frames, or what does not go with a burst.
+    """
+    if arguments.in_place or arguments.resume:
+        raise ConfigError("--burst: it makes one file of several; --in-place and --resume do not go with it")
+    frames = [file for given in arguments.files for file in (raws_under(given) if given.is_dir() else [given])]
+    if len(frames) < 2:
+        raise ConfigError("--burst: it takes at least two files, or a folder of them")
+    target = _named_file(arguments) or _result_path(frames[0], arguments)
+    item = BatchItem(frames[0], target, tuple(frames))
+    _check(arguments, [item])
+    return item
+
+
 def raws_under(folder: Path) -> list[Path]:
     """The raws of a folder, at any depth, by their names' ends.
 
@@ -72,12 +91,22 @@ def raws_under(folder: Path) -> list[Path]:
 
 def output_path(file: Path, arguments: argparse.Namespace) -> Path:
     """Where the result of a file goes."""
-    output: Path | None = arguments.output
     if arguments.in_place:
         return file
-    if output is not None and not output.is_dir() and len(arguments.files) == 1 and output.suffix:
-        return output
-    return (output or file.parent) / f"{file.stem}{_suffix(arguments)}{FORMAT_SUFFIXES[arguments.format]}"
+    named = _named_file(arguments) if len(arguments.files) == 1 else None
+    return named or _result_path(file, arguments)
+
+
+def _named_file(arguments: argparse.Namespace) -> Path | None:
+    """The file that -o names; None where it names a folder, or nothing."""
+    output: Path | None = arguments.output
+    return output if output is not None and not output.is_dir() and output.suffix else None
+
+
+def _result_path(file: Path, arguments: argparse.Namespace) -> Path:
+    """In the output folder, or beside the input."""
+    name = f"{file.stem}{_suffix(arguments)}{FORMAT_SUFFIXES[arguments.format]}"
+    return (arguments.output or file.parent) / name
 
 
 def _suffix(arguments: argparse.Namespace) -> str:
@@ -105,11 +134,12 @@ def _check(arguments: argparse.Namespace, items: list[BatchItem]) -> None:
         raise ConfigError("--in-place: the output is the input; -o, --suffix and --format do not go with it")
     if len({item.target.resolve() for item in items}) < len(items):
         raise ConfigError("-o: several files would be written to the same output; name a folder")
-    inputs = {item.file.resolve() for item in items}
+    inputs = {file.resolve() for item in items for file in (item.file, *item.frames)}
     for item in items:
         if item.target.resolve() in inputs and not arguments.in_place:
             raise ConfigError(f"-o: {item.target} is an input; --in-place replaces inputs")
-    folder = arguments.output if any(given.is_dir() for given in arguments.files) else None
+    many = any(given.is_dir() for given in arguments.files) and not arguments.burst
+    folder = arguments.output if many else None
     for place in {folder} if folder else {item.target.parent for item in items}:
         if not place.is_dir():
             raise ConfigError(f"-o: there is no folder {place}")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from tqdm import tqdm
 
-from service.commands.batch import DEFAULT_SUFFIX, Pace, check_replaceable, plan_batch, write_sidecar
+from service.commands.batch import DEFAULT_SUFFIX, Pace, check_replaceable, plan_batch, plan_burst, write_sidecar
 from service.commands.models import installed_models
 from service.commands.results import FileResult, exit_code, print_failure
 from service.errors import InvalidRequestError, ServerUnreachableError, StorageUnavailableError
@@ -27,10 +27,16 @@ if TYPE_CHECKING:
     from training.denoise import DenoiseOptions, Progress
     from training.output import OutputOptions
 
-    Denoise = Callable[[Path, Path, Progress], dict[str, Any]]
-    """Denoises a file into another; gives the report. Wherever it is done, it raises the same."""
+    Denoise = Callable[[BatchItem, Progress], dict[str, Any]]
+    """Denoises a file, or a burst, into another; gives the report. Wherever it is done, it raises the same."""
 
-SHOWN_STAGES = {"upload": "upload", "queued": "waiting", "network": "denoising", "download": "download"}
+SHOWN_STAGES = {
+    "upload": "upload",
+    "queued": "waiting",
+    "merge": "merging",
+    "network": "denoising",
+    "download": "download",
+}
 """Stages that a progress bar names; the others are short."""
 _FINAL_ERRORS = (ConfigError, ModelError, InvalidRequestError, ServerUnreachableError)
 """What is no single file's fault: the next one would fail the same way."""
@@ -46,6 +52,11 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     )
     parser.add_argument(
         "files", nargs="+", type=Path, metavar="FILE", help="raw to denoise, or a folder: all raws in it, at any depth"
+    )
+    parser.add_argument(
+        "--burst",
+        action="store_true",
+        help="the files are frames of one static scene: merge them onto the first one, and denoise that",
     )
     parser.add_argument("-o", "--output", type=Path, help="output file, or folder (default: beside the input)")
     parser.add_argument(
@@ -100,7 +111,7 @@ def parse_noise(text: str) -> NoiseModel:
 
 def run(arguments: argparse.Namespace) -> int:
     """Denoise all files; what fails is named, and the rest goes on."""
-    items = plan_batch(arguments)
+    items = [plan_burst(arguments)] if arguments.burst else plan_batch(arguments)
     pace, results = Pace(len(items)), []
     with _prepare(arguments) as denoise:
         for item in items:
@@ -133,28 +144,31 @@ def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
         raise ConfigError("--strip-gps: exiftool does it, which is not installed")
     if not settings.server:
         return _here(arguments, options, output)
-    if output != OutputOptions():
-        raise ConfigError(
-            "--server: it gives DNGs with the camera's preview; --format, --preview, --strip-gps are ours"
-        )
+    if arguments.burst:
+        raise ConfigError("--burst: it is done on this machine; it does not go with --server")
+    if output != OutputOptions(preview=output.preview):
+        raise ConfigError("--server: it gives DNGs; --format and --strip-gps do not go with it")
     if arguments.device:
         raise ConfigError("--device: where the network runs is up to the server; it does not go with --server")
-    from service.commands.remote import denoise_remotely  # noqa: PLC0415
+    from service.commands.remote import denoise_remotely, request_parameters  # noqa: PLC0415
 
-    return denoise_remotely(settings, arguments.model, options)
+    return denoise_remotely(settings, request_parameters(arguments.model, options, output.preview))
 
 
 @contextmanager
 def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: OutputOptions) -> Iterator[Denoise]:
     """Denoise in this process: loads the model."""
+    from training.burst.denoise import denoise_burst  # noqa: PLC0415
     from training.denoise import denoise_file  # noqa: PLC0415
     from training.engines import load_engine  # noqa: PLC0415  (importing torch takes a second)
 
     engine = load_engine(installed_models().resolve(arguments.model), arguments.device or "auto")
+    how: dict[str, Any] = {"engine": engine, "options": options, "output": output}
 
-    def denoise(file: Path, target: Path, progress: Progress) -> dict[str, Any]:
-        report = denoise_file(file, target, engine=engine, options=options, output=output, progress=progress)
-        return report.to_json()
+    def denoise(item: BatchItem, progress: Progress) -> dict[str, Any]:
+        if item.frames:
+            return denoise_burst(item.frames, item.target, progress=progress, **how).to_json()
+        return denoise_file(item.file, item.target, progress=progress, **how).to_json()
 
     yield denoise
 
@@ -166,7 +180,7 @@ def _denoise(denoise: Denoise, item: BatchItem, arguments: argparse.Namespace, p
         check_replaceable(item, arguments)
         target.parent.mkdir(parents=True, exist_ok=True)
         with _Bar(f"{pace.place}{file.name}") as bar:
-            report = denoise(file, target, bar.move)
+            report = denoise(item, bar.move)
         if arguments.sidecar:
             write_sidecar(file, target, report)
     except _FINAL_ERRORS:
@@ -209,7 +223,8 @@ class _Bar:
 
 def _describe(file: Path, target: Path, report: dict[str, Any], seconds: float) -> str:
     shot, read = (float(report["noise"][name][0]) for name in ("shot_noise", "read_noise"))
+    frames = f"{len(report['frames'])} frames, " if "frames" in report else ""
     return (
-        f"{file} → {target}  ({report['megapixels']:.1f} MP, {report['model']}, "
+        f"{file} → {target}  ({frames}{report['megapixels']:.1f} MP, {report['model']}, "
         f"noise {shot:.3g},{read:.3g} from the {report['noise_source']}, {seconds:.1f} s)"
     )

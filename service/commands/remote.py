@@ -13,29 +13,29 @@ from training.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
+    from service.commands.batch import BatchItem
     from service.commands.denoise import Denoise
     from service.schemas import JobSchema
     from service.settings import Settings
     from training.denoise import DenoiseOptions, Progress
+    from training.output import Preview
 
 
 @contextmanager
-def denoise_remotely(settings: Settings, model: str | None, options: DenoiseOptions) -> Iterator[Denoise]:
+def denoise_remotely(settings: Settings, parameters: DenoiseParameters) -> Iterator[Denoise]:
     """Denoise on the server that the settings name.
 
     Raises:
-        ConfigError: Address, key or model name make no sense.
+        ConfigError: Address or key make no sense.
     """
-    parameters = request_parameters(model, options)
     api_key = settings.api_key.get_secret_value() if settings.api_key else None
     with PhotositeClient(settings.server or "", api_key) as client:
 
-        def denoise(file: Path, target: Path, progress: Progress) -> dict[str, Any]:
+        def denoise(item: BatchItem, progress: Progress) -> dict[str, Any]:
             job = client.denoise(
-                file,
-                target,
+                item.file,
+                item.target,
                 parameters,
                 on_sent=lambda sent, total: progress("upload", sent / total if total else 0),
                 on_job=lambda job: progress(*_stage_of(job)),
@@ -46,7 +46,7 @@ def denoise_remotely(settings: Settings, model: str | None, options: DenoiseOpti
         yield denoise
 
 
-def request_parameters(model: str | None, options: DenoiseOptions) -> DenoiseParameters:
+def request_parameters(model: str | None, options: DenoiseOptions, preview: Preview = "keep") -> DenoiseParameters:
     """The library's options as a request has them: what the worker undoes with `denoise_options`.
 
     Raises:
@@ -57,7 +57,12 @@ def request_parameters(model: str | None, options: DenoiseOptions) -> DenoisePar
         noise = f"{options.noise.shot_noise[0]!r},{options.noise.read_noise[0]!r}"
     try:
         return DenoiseParameters(
-            model=model, strength=options.strength, noise=noise, precision=options.precision, force=options.force
+            model=model,
+            strength=options.strength,
+            noise=noise,
+            precision=options.precision,
+            preview=preview,
+            force=options.force,
         )
     except ValidationError as error:
         problem = error.errors()[0]

@@ -1,5 +1,16 @@
 // The one way to the service: a wrapper round fetch that understands problem+json, Retry-After and sessions.
 
+/** Where the service's addresses begin: "" at a host's root, "/photosite" below a proxy's path. */
+const ROOT = new URL("..", import.meta.url).pathname.slice(0, -1);
+
+/**
+ * The address of a path as the service's own links have it: for all that `request` does not ask for.
+ * @param {string} path
+ */
+export function at(path) {
+  return ROOT + path;
+}
+
 /** An error that the service, or the way to it, has told. */
 export class Problem extends Error {
   /**
@@ -52,7 +63,7 @@ export function problemOf(status, body, retryAfter) {
 /**
  * Sends a request; the answer of one that fails becomes a Problem.
  * @param {string} method
- * @param {string} path
+ * @param {string} path - Below the service's own root, as in its links.
  * @param {{json?: unknown, headers?: Record<string, string>, signal?: AbortSignal}} [options]
  * @returns {Promise<Response>}
  */
@@ -61,7 +72,7 @@ export async function request(method, path, { json, headers = {}, signal } = {})
   if (json !== undefined) all["Content-Type"] = "application/json";
   let answer;
   try {
-    answer = await fetch(path, { method, headers: all, signal, body: json === undefined ? undefined : JSON.stringify(json) });
+    answer = await fetch(at(path), { method, headers: all, signal, body: json === undefined ? undefined : JSON.stringify(json) });
   } catch (error) {
     if (signal?.aborted) throw error;
     throw unreachable();

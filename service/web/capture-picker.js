@@ -1,7 +1,7 @@
 // The captures that there are, to choose from; more can be uploaded, and those not wanted any more deleted.
 
 import { announce } from "./announcer.js";
-import { address, persist, read, request } from "./api.js";
+import { address, at, persist, read, request } from "./api.js";
 import { el, fill } from "./dom.js";
 import "./drop-zone.js";
 import { counted, percent, scientific } from "./format.js";
@@ -31,7 +31,7 @@ export class CapturePicker extends HTMLElement {
   connectedCallback() {
     if (!this.firstChild) {
       this.#drop.heading = "Add captures";
-      this.#drop.hint = "Noisy DNG files of your camera, as it makes them. Kept until you delete them.";
+      this.#drop.hint = "Noisy raw files of your camera, as it makes them. Kept until you delete them.";
       this.#drop.addEventListener("files", (event) => this.#take(event.detail));
       this.append(this.#drop, this.#uploads, this.#said, this.#grid, this.#more);
     }
@@ -92,7 +92,7 @@ export class CapturePicker extends HTMLElement {
       onchange: () => this.#choose(capture.id, box.checked),
     });
     const picture = capture.links.thumbnail
-      ? el("img", { src: capture.links.thumbnail, alt: "", loading: "lazy" })
+      ? el("img", { src: at(capture.links.thumbnail), alt: "", loading: "lazy" })
       : el("span", { class: "no-picture" }, capture.state === "pending" ? "Being looked at …" : "No picture");
     return el("li", { class: `capture ${capture.state}` },
       el("label", {}, el("span", { class: "frame" }, picture, box),

@@ -45,8 +45,8 @@ class Layer {
   }
 
   /**
-   * Shows only what is right of a line: the box moves there, and what is in it moves back by as much. So nothing is
-   * painted again, the compositor only puts what it has together anew.
+   * Shows only what is right of a line, or left of one by a line before 0 (−width: nothing): the box moves there, and what
+   * is in it moves back by as much. So nothing is painted again, the compositor only puts what it has together anew.
    * @param {number} x - CSS pixels.
    */
   cut(x) {
@@ -93,6 +93,8 @@ export class CompareViewer extends HTMLElement {
   /** Ends with the place that is looked at. */
   #looking = new AbortController();
   #awaited = 0;
+  /** Of the stage, in CSS pixels: asked for in each frame, it would have the page laid out in each. */
+  #width = 0;
   #timer = 0;
   #frame = 0;
   #splitFrame = 0;
@@ -105,6 +107,7 @@ export class CompareViewer extends HTMLElement {
       oninput: () => this.#split(),
     });
     this.handle = el("div", { class: "divider", "aria-hidden": "true" }, el("span", { class: "grip" }));
+    this.thumb = el("div", { class: "thumb", "aria-hidden": "true" });
     this.note = el("p", { class: "viewer-note", role: "status" });
     this.tags = el("div", { class: "tags", "aria-hidden": "true" });
     this.stage = el("div", {
@@ -120,15 +123,19 @@ export class CompareViewer extends HTMLElement {
     this.zoomText = el("output", { class: "zoom-text", "aria-label": "Zoom" });
     this.toolbar = el("div", { class: "viewer-bar", role: "toolbar", "aria-label": "Zoom" },
       el("button", { type: "button", class: "quiet", onclick: () => this.#zoomTo(this.#view.fitting) }, icon("fit"), "Whole picture"),
-      el("button", { type: "button", class: "quiet", onclick: () => this.#zoomTo(this.#pixelScale) }, "1:1"),
+      el("button", { type: "button", class: "quiet", title: "Single pixels", onclick: () => this.#zoomTo(this.#pixelScale) }, "1:1"),
       el("button", { type: "button", class: "quiet square", "aria-label": "Zoom out", onclick: () => this.#zoomBy(1 / ZOOM_STEP) }, icon("minus")),
       this.zoomText,
       el("button", { type: "button", class: "quiet square", "aria-label": "Zoom in", onclick: () => this.#zoomBy(ZOOM_STEP) }, icon("plus")));
+    this.hint = el("p", { class: "help viewer-hint", "aria-hidden": "true" },
+      el("span", { class: "of-divider" }, "Drag the divider to compare. "),
+      el("span", { class: "for-mouse" }, "Scroll to zoom, double-click for single pixels, drag to look around."),
+      el("span", { class: "for-touch" }, "Pinch to zoom, drag to look around."));
     this.observer = new ResizeObserver(() => this.#resize());
   }
 
   connectedCallback() {
-    if (!this.firstChild) this.append(this.stage, el("div", { class: "slider-row" }, this.slider), this.toolbar);
+    if (!this.firstChild) this.append(this.stage, el("div", { class: "slider-row" }, this.slider, this.thumb), this.toolbar, this.hint);
     this.observer.observe(this.stage);
     this.#split();
   }
@@ -197,6 +204,7 @@ export class CompareViewer extends HTMLElement {
       this.#await(1);
       const picture = await loadPicture(address, signal, (seconds) => this.#sayWaiting(seconds));
       if (!signal.aborted) layer.put(address, picture, area);
+      this.#split();
       this.dispatchEvent(new Event("picture"));
     } catch (error) {
       if (!signal.aborted) this.note.textContent = error instanceof Problem ? errorWords(error.code) : String(error);
@@ -240,6 +248,7 @@ export class CompareViewer extends HTMLElement {
   #resize() {
     const { clientWidth: width, clientHeight: height } = this.stage;
     if (!this.#source || !width || !height) return;
+    this.#width = width;
     this.#view.resize({ width, height });
     this.#split();
     this.#changed();
@@ -276,9 +285,16 @@ export class CompareViewer extends HTMLElement {
   /** Puts the divider where the slider says, on whole pixels of the screen: else the picture would tremble. */
   #drawSplit() {
     const pixels = window.devicePixelRatio;
-    const x = Math.round((Number(this.slider.value) / 1000) * this.stage.clientWidth * pixels) / pixels;
+    const x = Math.round((Number(this.slider.value) / 1000) * this.#width * pixels) / pixels;
     this.#after.cut(x);
+    this.#before.cut(this.#covered ? x - this.#width : 0);
     this.handle.style.transform = `translateX(${x}px)`;
+    this.thumb.style.transform = `translateX(${x}px)`;
+  }
+
+  /** Whether the denoised picture hides all that is right of the divider: what is below it then need not be drawn. */
+  get #covered() {
+    return Boolean(this.#source?.wholeAfter && this.#after.shown.size);
   }
 
   #zoomTo(scale, x = undefined, y = undefined) {

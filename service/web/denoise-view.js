@@ -1,7 +1,7 @@
 // The first view: files in, the list of them, the chosen one large.
 
 import { announce } from "./announcer.js";
-import { address } from "./api.js";
+import { address, at } from "./api.js";
 import "./compare-viewer.js";
 import { Desk } from "./desk.js";
 import { el, fill } from "./dom.js";
@@ -29,7 +29,7 @@ export class DenoiseView extends HTMLElement {
   #stage = el("item-stage");
   #drop = el("drop-zone");
   #settings = el("settings-panel");
-  #summary = el("summary", {}, "Settings");
+  #chosen = el("span", { class: "chosen" });
   #notice = el("div", { class: "notice" });
   #told = new WeakMap();
 
@@ -61,14 +61,14 @@ export class DenoiseView extends HTMLElement {
       onchange: () => this.#chooseWhen(tryFirst.checked),
     });
     this.#desk.atOnce = !tryFirst.checked;
-    this.#drop.heading = "Drop DNG files here";
-    this.#drop.hint = "One or many. They are kept on this service only.";
+    this.#drop.heading = "Drop raw files here";
+    this.#drop.hint = "DNG, or your camera's own format. Kept on this service only.";
     this.append(
       el("h1", { class: "visually-hidden" }, "Denoise raw files"),
       this.#notice,
       el("div", { class: "tray" },
         this.#drop,
-        el("details", { class: "panel settings", open: true }, this.#summary,
+        el("details", { class: "panel settings", open: true }, el("summary", {}, "Settings", this.#chosen),
           this.#settings,
           el("label", { class: "check" }, tryFirst,
             el("span", {}, "Try the settings on a crop first",
@@ -78,7 +78,7 @@ export class DenoiseView extends HTMLElement {
       el("div", { class: "intro" },
         el("p", { class: "lead" }, "A raw goes in, the same raw comes out, without the noise."),
         el("ol", { class: "steps" },
-          el("li", {}, el("strong", {}, "Drop"), " one DNG file, or all of a shoot."),
+          el("li", {}, el("strong", {}, "Drop"), " one raw file, or all of a shoot, of any camera with a Bayer sensor (nearly all)."),
           el("li", {}, el("strong", {}, "Compare"), " before and after, down to single pixels."),
           el("li", {}, el("strong", {}, "Download"), " a DNG that every raw editor opens as before: same colours, same metadata."))),
       this.#stage);
@@ -86,14 +86,21 @@ export class DenoiseView extends HTMLElement {
     this.#settings.addEventListener("settings", (event) => {
       this.#desk.settings = event.detail;
       this.#stage.settings = event.detail;
-      this.#summary.textContent = `Settings: ${event.detail.model || "default model"} at ${percent(event.detail.strength)}`;
+      this.#sayChosen();
     });
+    this.#sayChosen();
     this.#desk.addEventListener("list", () => this.#showList());
     this.#desk.addEventListener("change", (event) => this.#showChange(event.detail));
     this.#stage.addEventListener("start", (event) => this.#desk.start(event.detail));
     this.#stage.addEventListener("cancel", (event) => this.#desk.cancel(event.detail));
     this.#stage.addEventListener("again", (event) => this.#pick(this.#desk.again(event.detail)));
     this.#showList();
+  }
+
+  /** What the settings are, where they are folded away. */
+  #sayChosen() {
+    const { model, strength } = this.#desk.settings;
+    this.#chosen.textContent = `: ${model || "default model"} at ${percent(strength)}`;
   }
 
   #chooseWhen(tryFirst) {
@@ -155,7 +162,7 @@ export class DenoiseView extends HTMLElement {
   #showBulk() {
     const ready = this.#desk.items.filter((item) => item.phase === "uploaded");
     const done = this.#desk.items.filter((item) => item.done);
-    const archive = address("/jobs/results.zip", { id: done.map((item) => item.job.id) });
+    const archive = at(address("/jobs/results.zip", { id: done.map((item) => item.job.id) }));
     fill(this.#bulk,
       ready.length > 1 && el("button", { type: "button", class: "primary", onclick: () => this.#desk.startAll() },
         icon("denoise"), `Denoise all ${ready.length} files`),

@@ -1,11 +1,11 @@
 // The files that somebody has given the page: uploaded a few at a time, denoised, followed until they are done.
 
-import { Problem, address, begin, persist, read, request } from "./api.js";
+import { Problem, address, at, begin, persist, read, request } from "./api.js";
 import { follow } from "./follow.js";
 import { uploadRaw } from "./upload.js";
 
 const AT_ONCE = 2;
-const KEPT = "photosite-desk";
+const KEPT = `photosite-desk${at("/")}`; // another service may share the host
 
 /**
  * @typedef {"waiting" | "uploading" | "uploaded" | "starting" | "job" | "failed"} Phase

@@ -1,6 +1,6 @@
 // Follows a job by server-sent events until it is finished.
 
-import { Problem, connection, read } from "./api.js";
+import { Problem, at, connection, read } from "./api.js";
 
 /** So often a waiting job is told of again: nothing else changes, but what can be said of the wait does. */
 const STILL_WAITING_MS = 5000;
@@ -12,7 +12,7 @@ const STILL_WAITING_MS = 5000;
  * @returns {() => void} Ends it.
  */
 export function follow(id, onChange, onLost) {
-  const events = new EventSource(`/jobs/${id}/events`);
+  const events = new EventSource(at(`/jobs/${id}/events`));
   let waiting = 0;
   const end = () => {
     clearInterval(waiting);

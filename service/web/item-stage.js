@@ -1,6 +1,6 @@
 // The chosen file, large: its picture before and after, what was found in it, and what can be done with it.
 
-import { address } from "./api.js";
+import { address, at } from "./api.js";
 import { previewAddresses } from "./compare-viewer.js";
 import { el, fill } from "./dom.js";
 import { bytes, duration, percent, scientific } from "./format.js";
@@ -127,9 +127,10 @@ export class ItemStage extends HTMLElement {
     fill(this.#actions,
       item.phase === "uploaded" && el("button", { type: "button", class: "primary", onclick: fire("start") },
         icon("denoise"), `Denoise at ${percent(strength)}`),
-      item.done && el("a", { class: "button primary", href: item.job.links.result, download: item.job.result.name },
-        icon("download"), el("span", {}, "Download DNG", el("span", { class: "file-size" }, ` (${bytes(item.job.result.bytes)})`))),
-      item.done && item.file && el("button", { type: "button", onclick: fire("again") }, `Denoise again at ${percent(strength)}`),
+      item.done && el("a", { class: "button primary", href: at(item.job.links.result), download: item.job.result.name },
+        icon("download"), el("span", {}, "Download DNG", el("span", { class: "wide-only" }, ` (${bytes(item.job.result.bytes)})`))),
+      item.done && item.file && el("button", { type: "button", onclick: fire("again") },
+        el("span", {}, "Denoise again", el("span", { class: "wide-only" }, ` at ${percent(strength)}`))),
       item.phase === "failed" && item.file && el("button", { type: "button", onclick: fire("again") }, "Try again"),
       item.busy && el("button", { type: "button", onclick: fire("cancel") }, icon("close"), "Cancel"));
   }

@@ -1,7 +1,7 @@
 // All jobs, newest first: filtered, a page at a time, kept up to date while somebody looks.
 
 import { announce } from "./announcer.js";
-import { address, read, request } from "./api.js";
+import { address, at, read, request } from "./api.js";
 import { el, fill, newId } from "./dom.js";
 import { between, bytes, duration, moment } from "./format.js";
 import { icon } from "./icons.js";
@@ -157,7 +157,7 @@ function jobRow(job, cancel) {
     cell("Model", job.model ?? job.parameters.model ?? "Default"),
     el("td", { class: "row-actions" },
       job.state === "succeeded" && job.kind === "denoise" && el("a", {
-        class: "button quiet", href: job.links.result, download: job.result.name, "aria-label": `Download ${job.result.name}`,
+        class: "button quiet", href: at(job.links.result), download: job.result.name, "aria-label": `Download ${job.result.name}`,
       }, icon("download"), "DNG"),
       !job.finished_at && el("button", { type: "button", class: "quiet", onclick: cancel, "aria-label": `Cancel ${nameOf(job)}` },
         icon("close"), "Cancel")));

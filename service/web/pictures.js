@@ -1,6 +1,6 @@
 // Fetches rendered pictures, which a worker may still have to make.
 
-import { pause, persist, request } from "./api.js";
+import { at, pause, persist, request } from "./api.js";
 
 const RENDERING = 202;
 
@@ -14,7 +14,7 @@ const RENDERING = 202;
 export async function loadPicture(path, signal, onWait) {
   await (await whenRendered(path, signal, onWait)).blob();
   const picture = new Image();
-  picture.src = path; // comes out of the browser's cache; the policy allows no blob: addresses
+  picture.src = at(path); // comes out of the browser's cache; the policy allows no blob: addresses
   picture.alt = "";
   picture.draggable = false;
   await picture.decode();

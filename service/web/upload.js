@@ -1,6 +1,6 @@
 // Sends files: XMLHttpRequest, because fetch() does not tell how far an upload is.
 
-import { connection, problemOf, unreachable } from "./api.js";
+import { at, connection, problemOf, unreachable } from "./api.js";
 
 /**
  * @typedef {object} Sent
@@ -21,7 +21,7 @@ import { connection, problemOf, unreachable } from "./api.js";
 function send(path, body, headers, onProgress, signal) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open("POST", path);
+    request.open("POST", at(path));
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = (event) => onProgress(event.total ? event.loaded / event.total : 1);
     request.onerror = () => reject(unreachable());

@@ -1,6 +1,6 @@
 // Measures a model as the SIDD benchmark does, and shows the report.
 
-import { begin, read } from "./api.js";
+import { at, begin, read } from "./api.js";
 import { el, fill } from "./dom.js";
 import { showEarlier } from "./earlier-jobs.js";
 import { listModels } from "./finetune-view.js";
@@ -93,8 +93,8 @@ function report(job) {
       el("dl", { class: "facts" }, [["Engine", found.engine], ["Packing", found.packing], ["Convention", found.convention], ["Software", found.software], ["Measured", moment(found.measured)]]
         .flatMap(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
       el("div", { class: "actions" },
-        el("a", { class: "button", href: job.links.result, download: "report.json" }, icon("download"), "report.json"),
-        Object.keys(job.files).filter((name) => !name.endsWith(".png")).map((name) => el("a", { class: "button", href: `/jobs/${job.id}/files/${name}`, download: name }, icon("download"), name)))),
+        el("a", { class: "button", href: at(job.links.result), download: "report.json" }, icon("download"), "report.json"),
+        Object.keys(job.files).filter((name) => !name.endsWith(".png")).map((name) => el("a", { class: "button", href: at(`/jobs/${job.id}/files/${name}`), download: name }, icon("download"), name)))),
   ];
 }
 
@@ -133,7 +133,7 @@ function table(found) {
 function worst(job, block) {
   const words = `${block.scene}, block ${block.block + 1}: ${decibels(block.noisy_psnr)} dB to ${decibels(block.psnr)} dB (${block.gain === null ? "∞" : signed(block.gain)} dB)`;
   return el("figure", {},
-    el("img", { src: `/jobs/${job.id}/files/${block.file}`, alt: `Noisy, denoised and clean: ${words}`, loading: "lazy" }),
+    el("img", { src: at(`/jobs/${job.id}/files/${block.file}`), alt: `Noisy, denoised and clean: ${words}`, loading: "lazy" }),
     el("figcaption", { class: "help" }, words));
 }
 

@@ -1,7 +1,7 @@
 // What came of a fine-tuning: better or not, why, and how it looks.
 
 import { announce } from "./announcer.js";
-import { read } from "./api.js";
+import { at, read } from "./api.js";
 import "./compare-viewer.js";
 import { el, fill } from "./dom.js";
 import { percent, signed } from "./format.js";
@@ -79,7 +79,7 @@ function figure(job, { capture, crop, files }) {
     wholeAfter: true, complete: true, name: capture, stages: [STAGES.base, STAGES.new],
   });
   const stills = Object.entries(STAGES).map(([stage, word]) => el("div", { class: "crop" },
-    el("img", { src: path(stage), alt: `${capture}: ${word.toLowerCase()}`, width, height, loading: "lazy" }), el("span", {}, word)));
+    el("img", { src: at(path(stage)), alt: `${capture}: ${word.toLowerCase()}`, width, height, loading: "lazy" }), el("span", {}, word)));
   return el("figure", { class: "crops" },
     el("figcaption", { class: "crop-name" }, capture),
     el("div", { class: "crop-row" }, viewer, el("div", { class: "stills" }, stills)));

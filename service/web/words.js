@@ -26,7 +26,6 @@ const STAGES = {
   read: "Reading the raw",
   describe: "Measuring the noise",
   decode: "Reading the raw",
-  normalise: "Preparing the pixels",
   noise: "Measuring the noise",
   network: "Denoising",
   denormalise: "Restoring the raw's levels",

@@ -12,6 +12,7 @@ from service.schemas import DenoiseParameters, FileSchema, parse_noise
 from service.storage import BlobKey
 from training.denoise import DenoiseOptions, denoise_file
 from training.noise import NoiseModel
+from training.output import OutputOptions
 
 if TYPE_CHECKING:
     from service.job_records import Job
@@ -29,10 +30,17 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     parameters, source = cast("DenoiseParameters", job.parameters), cast("FileSchema", job.input)
     upload = workshop.blobs.local_path(BlobKey(job.tenant, source.sha256))
     ref, engine = workshop.models.get(parameters.model, job.tenant)
-    options = denoise_options(parameters)
     with workshop.turns.interactive(), workshop.blobs.scratch() as folder:
         result = folder / "result.dng"
-        report = denoise_file(upload, result, engine=engine, options=options, name=source.name, progress=lease.advance)
+        report = denoise_file(
+            upload,
+            result,
+            engine=engine,
+            options=denoise_options(parameters),
+            output=OutputOptions(preview=parameters.preview),
+            name=source.name,
+            progress=lease.advance,
+        )
         lease.advance("store", 0)
         blob = workshop.blobs.keep(result, job.tenant)
     return workshop.jobs.succeed(

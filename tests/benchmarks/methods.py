@@ -14,7 +14,6 @@ import argparse
 import dataclasses
 import json
 import sys
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,20 +23,13 @@ import numpy as np
 import torch
 
 from training.checkpoint import load_checkpoint
+from training.comparison.cases import LEVELS, raw_cases
+from training.comparison.running import SHOT_NOISE_RANGE, trained
 from training.config import TrainingConfig
 from training.datasets.held_out_raws import held_out_pictures
-from training.datasets.synthetic import (
-    add_noise,
-    load_pictures,
-    mosaic_planes,
-    read_picture,
-    resize,
-    typical_read_noise,
-    unprocess,
-)
-from training.loop import CHECKPOINT_NAME, train
+from training.datasets.synthetic import load_pictures
+from training.loop import train
 from training.metrics import psnr
-from training.networks.noise_aware import build_noise_aware
 from training.run.journal import LOG_NAME, read_log
 
 if TYPE_CHECKING:
@@ -48,11 +40,9 @@ if TYPE_CHECKING:
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "clean"
 CONTENTS = {"sensor-like": (3.0,), "sensor-like and smoother": (3.0, 6.0), "sharp": (1.0,)}
 """Enlargements in training; tests are made with the first."""
-LEVELS = (2e-4, 5e-4, 2e-3, 8e-3)
 GAMMAS = (0.0, 1.0, 2.0, 8.0, 20.0)
 PATCH = 64
 """Packed pixels that the network sees each way in training; Neighbor2Neighbor halves patches of twice the size."""
-TEST_PATCH = 128
 RESULT_NAME = "result.json"
 
 
@@ -88,7 +78,7 @@ class Entry:
             objective_options=self.options,
             network_options={"width": width},
             scales=CONTENTS[self.content],
-            shot_noise_range=(1e-4, 1.2e-2),
+            shot_noise_range=SHOT_NOISE_RANGE,
             patch_size=PATCH * doubled,
             steps=self.steps,
         )
@@ -116,18 +106,6 @@ def plan(steps: int) -> Iterator[Entry]:
         yield Entry(content="sensor-like and smoother", objective="neighbor2neighbor", steps=steps, options=options)
 
 
-def clean_patches(pictures: list[Path], scale: float) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """(4, 128, 128) the clean signal of each picture's middle, by name."""
-    size = 2 * TEST_PATCH
-    source = int(np.ceil(size / scale))
-    for path in pictures:
-        picture = read_picture(path)
-        top, left = ((length - source) // 2 for length in picture.shape[:2])
-        srgb = resize(picture[top : top + source, left : left + source], size, size)
-        rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-        yield path.stem, np.clip(mosaic_planes(unprocess(srgb, rng)), 0, 1)
-
-
 def half_pixel_blur(clean: NDArray[np.float32]) -> NDArray[np.float32]:
     """The mean of the signal half a pixel up, down, left and right, by cubic interpolation.
 
@@ -141,26 +119,19 @@ def half_pixel_blur(clean: NDArray[np.float32]) -> NDArray[np.float32]:
     return total / 4
 
 
-@torch.inference_mode()
-def judge(entry: Entry, run: Path, width: int, pictures: list[Path]) -> dict[str, dict[str, float]]:
+def judge(entry: Entry, run: Path, pictures: list[Path]) -> dict[str, dict[str, float]]:
     """Decibels by noise level: noisy, denoised, and denoised with the error that equation 7's optimum keeps."""
-    model = build_noise_aware(entry.config(width)).eval()
-    model.network.load_state_dict(load_checkpoint(run / CHECKPOINT_NAME).average)
+    denoise = trained(run, torch.device("cpu"), {})
     scores: dict[str, dict[str, list[float]]] = {}
-    for name, clean in clean_patches(pictures, CONTENTS[entry.content][0]):
-        blur = (half_pixel_blur(clean) - clean)[:, 2:-2, 2:-2]
-        for level in LEVELS:
-            rng = np.random.default_rng(zlib.crc32(f"{name} {level:g}".encode()))
-            noisy = add_noise(clean, level, typical_read_noise(level), rng)
-            noise = (torch.full((1, 4), value) for value in (level, typical_read_noise(level)))
-            denoised = model(torch.from_numpy(noisy)[None], *noise)[0].numpy()
-            row = scores.setdefault(f"{level:g}", {})
-            row.setdefault("noisy", []).append(psnr(noisy, clean))
-            row.setdefault("denoised", []).append(psnr(denoised, clean))
-            error = 10 ** (-psnr(denoised, clean) / 10)
-            for gamma in GAMMAS:
-                floor = float(np.mean(np.square(blur / (1 + gamma))))
-                row.setdefault(f"floor {gamma:g}", []).append(-10 * np.log10(error + floor))
+    for case in raw_cases(pictures, CONTENTS[entry.content][0]):
+        blur = (half_pixel_blur(case.clean) - case.clean)[:, 2:-2, 2:-2]
+        row = scores.setdefault(f"{case.shot_noise:g}", {})
+        row.setdefault("noisy", []).append(psnr(case.noisy, case.clean))
+        row.setdefault("denoised", []).append(psnr(denoise(case), case.clean))
+        error = 10 ** (-row["denoised"][-1] / 10)
+        for gamma in GAMMAS:
+            floor = float(np.mean(np.square(blur / (1 + gamma))))
+            row.setdefault(f"floor {gamma:g}", []).append(-10 * np.log10(error + floor))
     return {level: {name: float(np.mean(values)) for name, values in row.items()} for level, row in scores.items()}
 
 
@@ -186,7 +157,7 @@ def measure(entry: Entry, options: argparse.Namespace, pictures: list[Path]) -> 
         if checkpoint.step < entry.steps:
             raise SystemExit(f"{entry.name} was stopped at step {checkpoint.step}; the same command goes on")
         seconds = read_log(run / LOG_NAME)[-1]["seconds"]
-        found = {"seconds": seconds, "levels": judge(entry, run, options.width, pictures)}
+        found = {"seconds": seconds, "levels": judge(entry, run, pictures)}
         result.write_text(json.dumps({**dataclasses.asdict(entry), **found}, indent=2) + "\n", encoding="utf-8")
     return {"entry": entry, **json.loads(result.read_text(encoding="utf-8"))}
 

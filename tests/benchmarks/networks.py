@@ -17,12 +17,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from benchmarks.methods import LEVELS, SHARED, clean_patches
+from benchmarks.methods import SHARED
 
 from training.checkpoint import load_checkpoint
+from training.comparison.cases import LEVELS, raw_cases
 from training.config import TrainingConfig
 from training.datasets.held_out_raws import held_out_pictures
-from training.datasets.synthetic import SyntheticRaws, add_noise, load_pictures, typical_read_noise
+from training.datasets.synthetic import SyntheticRaws, add_noise, load_pictures
 from training.loop import train
 from training.metrics import psnr
 from training.networks.noise_aware import NoiseAware, build_noise_aware
@@ -86,19 +87,18 @@ def serving_seconds(model: NoiseAware) -> float:
 @torch.inference_mode()
 def judge(model: NoiseAware, pictures: list[Path]) -> dict[str, list[float]]:
     """Mean decibels per level, for every kind of content."""
-    scores: dict[str, list[list[float]]] = {}
+    scores: dict[str, list[float]] = {}
     for content, scale in CONTENTS.items():
-        for name, clean in clean_patches(pictures, scale):
-            row = []
-            for level in LEVELS:
-                read = typical_read_noise(level)
-                noisy = add_noise(clean, level, read, np.random.default_rng(len(name) + round(1e6 * level)))
-                noise = (torch.full((1, 4), value) for value in (level, read))
-                with autocast(CPU, training_dtype(CPU, "auto")):
-                    denoised = model(torch.from_numpy(noisy)[None], *noise)[0].numpy()
-                row.append(psnr(denoised, clean))
-            scores.setdefault(content, []).append(row)
-    return {content: np.mean(rows, axis=0).tolist() for content, rows in scores.items()}
+        rows: dict[float, list[float]] = {level: [] for level in LEVELS}
+        for case in raw_cases(pictures, scale):
+            seed = len(case.name) + round(1e6 * case.shot_noise)  # the noise that the figures in the README have
+            noisy = add_noise(case.clean, case.shot_noise, case.read_noise, np.random.default_rng(seed))
+            noise = (torch.full((1, 4), value) for value in (case.shot_noise, case.read_noise))
+            with autocast(CPU, training_dtype(CPU, "auto")):
+                denoised = model(torch.from_numpy(noisy)[None], *noise)[0].numpy()
+            rows[case.shot_noise].append(psnr(denoised, case.clean))
+        scores[content] = [float(np.mean(row)) for row in rows.values()]
+    return scores
 
 
 def measure(candidate: str, options: argparse.Namespace, pictures: list[Path]) -> dict[str, Any]:

@@ -28,10 +28,10 @@ from training.datasets.held_out_raws import (
     prior_level,
     stored_noise,
 )
-from training.denoise import pack_signal
 from training.errors import UnsupportedRawError
 from training.noise_choice import choose_noise
 from training.noise_estimation import estimate_noise
+from training.planes import pack_signal
 from training.raw.bayer import pack, unify
 
 if TYPE_CHECKING:

@@ -2,20 +2,23 @@
 
 A picture of 2048 pixels (a raw of twice that) is shown in a window of 1440 × 900; the divider is moved in every frame
 for some seconds. Two witnesses: the page's own animation frames, and the browser's trace, which also knows of frames
-that its compositor could not draw in time. Without a GPU Chromium draws on the processor, which other programs share.
+that its compositor could not draw in time. Without a GPU Chromium draws on the processor, which other programs share:
+so in turn with it a bare page moves one small square in a window of the same size, which is what this browser does here
+at best. The trace tells, too, what each frame costs the page's own thread: script, style and layout, paint. Read the
+processor time first, which other programs hardly change: a frame at 60 a second may take 16.7 ms.
 """
 
 from __future__ import annotations
 
 import argparse
 import itertools
-import json
 import os
 import platform
 import shutil
 import statistics
 import sys
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,22 +26,43 @@ import numpy as np
 from browser_pages import visit
 from dng_factory import make_dng
 from playwright.sync_api import sync_playwright
-from service_process import serve
+from service_process import descendants, serve
 from tiny_models import publish_model
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from browser_pages import Visit
-    from playwright.sync_api import CDPSession
+    from playwright.sync_api import CDPSession, Page
 
 FRAME_MS = 1000 / 60
-TRACED = "disabled-by-default-devtools.timeline.frame,devtools.timeline.frame,disabled-by-default-devtools.timeline"
-MOVE = """seconds => new Promise(resolve => {
+TRACED = (
+    "disabled-by-default-devtools.timeline.frame",
+    "devtools.timeline.frame",
+    "devtools.timeline",
+    "disabled-by-default-devtools.timeline",
+)
+COSTS = {
+    "script": {"FireAnimationFrame"},
+    "style and layout": {"UpdateLayoutTree", "Layout"},
+    "paint and commit": {"PrePaint", "Paint", "Layerize", "Commit", "CompositeLayers"},
+}
+"""Events of the page's own thread, by what they are for; none of them holds another of these."""
+BARE = "<style>div { width: 40px; height: 40px; background: grey; will-change: transform }</style><div></div>"
+BARE_MOVE = (
+    "now => { document.querySelector('div').style.transform = `translateX(${500 + 450 * Math.sin(now / 300)}px)` }"
+)
+SLIDER_MOVE = """now => {
   const slider = document.querySelector(".divider-range");
+  slider.value = 500 + 450 * Math.sin(now / 300);
+  slider.dispatchEvent(new Event("input"));
+}"""
+MOVE = """seconds => new Promise(resolve => {
+  const move = MOVE;
   const stamps = [];
   const step = now => {
     stamps.push(now);
-    slider.value = 500 + 450 * Math.sin(now / 300);
-    slider.dispatchEvent(new Event("input"));
+    move(now);
     if (now - stamps[0] < seconds * 1000) requestAnimationFrame(step);
     else resolve(stamps);
   };
@@ -49,7 +73,8 @@ MOVE = """seconds => new Promise(resolve => {
 def main(arguments: list[str]) -> None:
     """Measure, and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seconds", type=float, default=5, help="how long the divider is moved")
+    parser.add_argument("--seconds", type=float, default=5, help="how long the divider is moved each time")
+    parser.add_argument("--rounds", type=int, default=4, help="how often, in turn with the bare page")
     options = parser.parse_args(arguments)
     chromium = shutil.which("chromium")
     if chromium is None:
@@ -63,7 +88,18 @@ def main(arguments: list[str]) -> None:
             serve(folder / "data", PHOTOSITE_MODELS_DIR=str(folder / "models")) as service,
             visit(browser, service.address, "desktop", "dark") as visitor,
         ):
-            measure(visitor, raw, options.seconds)
+            size = show(visitor, raw)
+            bare = browser.new_page(viewport=visitor.page.viewport_size)
+            bare.set_content(BARE)
+            rounds = [
+                (look(visitor.page, SLIDER_MOVE, options.seconds), look(bare, BARE_MOVE, options.seconds))
+                for _ in range(options.rounds)
+            ]
+        print(
+            f"picture {size[0]} × {size[1]}, window 1440 × 900, {options.rounds} times {options.seconds:g} s, in turn"
+        )
+        print(f"{platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, drawn without a GPU")
+        print(table(rounds))
         browser.close()
 
 
@@ -74,8 +110,8 @@ def scene(height: int, width: int) -> np.ndarray[Any, np.dtype[np.uint16]]:
     return np.clip(6000 + 2500 * np.sin(rows) * np.cos(columns) + noise, 0, 16383).astype(np.uint16)
 
 
-def measure(visitor: Visit, raw: Path, seconds: float) -> None:
-    """Move the divider over a picture, and print what the two witnesses say."""
+def show(visitor: Visit, raw: Path) -> tuple[int, int]:
+    """Have a picture on the screen, before and after; gives its size, and prints what the page weighs."""
     visitor.go()
     visitor.page.wait_for_load_state("networkidle")
     transfers = visitor.transfers()
@@ -83,40 +119,89 @@ def measure(visitor: Visit, raw: Path, seconds: float) -> None:
     visitor.drop(raw)
     visitor.wait_for_result()
     visitor.page.wait_for_load_state("networkidle")
-    size = visitor.page.locator(".layer.after img").first.evaluate(
+    width, height = visitor.page.locator(".layer.after img").first.evaluate(
         "picture => [picture.naturalWidth, picture.naturalHeight]"
     )
-    client = visitor.page.context.new_cdp_session(visitor.page)
+    return width, height
+
+
+@dataclass(frozen=True)
+class Look:
+    """What was seen while something moved for some seconds."""
+
+    gaps: list[float]
+    """Milliseconds between two animation frames."""
+    dropped: int
+    """Frames that the compositor could not draw in time, by the trace."""
+    costs: dict[str, float]
+    """Milliseconds of the page's own thread for each frame."""
+    processor_ms: float
+    """Processor time of all of the browser's processes for each frame."""
+
+    @property
+    def fps(self) -> float:
+        """Animation frames a second."""
+        return 1000 * len(self.gaps) / sum(self.gaps)
+
+    @property
+    def missed(self) -> float:
+        """Share of the frames that the page was not asked for, in percent."""
+        missed = sum(max(0, round(gap / FRAME_MS) - 1) for gap in self.gaps)
+        return 100 * missed / (missed + len(self.gaps))
+
+
+def look(page: Page, move: str, seconds: float) -> Look:
+    """Move something in every frame for some seconds, with a trace."""
+    page.bring_to_front()
+    client = page.context.new_cdp_session(page)
     events: list[dict[str, Any]] = []
     client.on("Tracing.dataCollected", lambda part: events.extend(part["value"]))
-    client.send("Tracing.start", {"traceConfig": {"includedCategories": TRACED.split(",")}})
-    stamps = visitor.page.evaluate(MOVE, seconds)
-    stop(client, visitor)
+    client.send("Tracing.start", {"traceConfig": {"includedCategories": TRACED}})
+    before = processor_ms()
+    stamps = page.evaluate(MOVE.replace("MOVE", move), seconds)
+    taken_ms = processor_ms() - before
+    stop(client, page)
     gaps = [later - earlier for earlier, later in itertools.pairwise(stamps)]
-    missed = sum(max(0, round(gap / FRAME_MS) - 1) for gap in gaps)
-    names = [event["name"] for event in events]
-    print(
-        f"picture {size[0]} × {size[1]}, window 1440 × 900, {seconds:g} s; {platform.machine()}, {os.cpu_count()} cores"
-    )
-    print(f"load {os.getloadavg()[0]:.1f}, drawn without a GPU")
-    print(f"| animation frames | {len(gaps)} | {1000 * len(gaps) / sum(gaps):.1f} a second |")
-    print(f"| between two | median {statistics.median(gaps):.1f} ms | longest {max(gaps):.1f} ms |")
-    print(f"| missed by the page | {missed} | {100 * missed / (missed + len(gaps)):.1f} % |")
-    print(f"| drawn, by the trace | {names.count('DrawFrame')} | dropped {names.count('DroppedFrame')} |")
-    print(
-        json.dumps(
-            {"fps": round(1000 * len(gaps) / sum(gaps), 1), "missed": missed, "dropped": names.count("DroppedFrame")}
-        )
-    )
+    costs = {
+        cost: sum(event.get("dur", 0) for event in events if event["name"] in names) / 1000 / len(gaps)
+        for cost, names in COSTS.items()
+    }
+    dropped = [event["name"] for event in events].count("DroppedFrame")
+    return Look(gaps, dropped, costs, taken_ms / len(gaps))
 
 
-def stop(client: CDPSession, visitor: Visit) -> None:
+def processor_ms() -> float:
+    """Processor time that the browser's processes have taken so far (Linux: fields 14 and 15 of /proc/PID/stat)."""
+    browser = (pid for pid, command in descendants(os.getpid()).items() if command.startswith("/usr/lib/chromium/"))
+    fields = [Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split() for pid in browser]
+    return 1000 / os.sysconf("SC_CLK_TCK") * sum(int(each[11]) + int(each[12]) for each in fields)
+
+
+def table(rounds: list[tuple[Look, Look]]) -> str:
+    """Medians over the rounds, of the page and of the bare page."""
+    rows: dict[str, Callable[[Look], float]] = {
+        "animation frames a second": lambda seen: seen.fps,
+        "milliseconds between two, median": lambda seen: statistics.median(seen.gaps),
+        "longest": lambda seen: max(seen.gaps),
+        "missed, %": lambda seen: seen.missed,
+        "dropped by the compositor": lambda seen: seen.dropped,
+        "processor time, ms a frame": lambda seen: seen.processor_ms,
+    }
+    rows |= {f"{cost}, ms a frame": lambda seen, cost=cost: seen.costs[cost] for cost in COSTS}
+    lines = ["| | divider | bare page |", "|---|---|---|"]
+    for name, figure in rows.items():
+        cells = [statistics.median(figure(seen) for seen in column) for column in zip(*rounds, strict=True)]
+        lines.append(f"| {name} | {' | '.join(f'{cell:.2f}' for cell in cells)} |")
+    return "\n".join(lines)
+
+
+def stop(client: CDPSession, page: Page) -> None:
     """End the trace, and wait until all of it has come."""
     done: list[object] = []
     client.on("Tracing.tracingComplete", lambda end: done.append(end))  # noqa: PLW0108
     client.send("Tracing.end")
     while not done:
-        visitor.page.wait_for_timeout(50)
+        page.wait_for_timeout(50)
 
 
 if __name__ == "__main__":

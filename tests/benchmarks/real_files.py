@@ -18,11 +18,12 @@ import numpy as np
 from tqdm import tqdm
 
 from training.baselines import load_baseline
-from training.denoise import DenoiseOptions, denoise_file, pack_signal
+from training.denoise import DenoiseOptions, denoise_file
 from training.engines import load_engine
 from training.errors import ConfigError
 from training.noise_choice import black_clip
 from training.noise_estimation import estimate_noise
+from training.planes import pack_signal
 from training.raw.dng import read_raw
 from training.registry import default_registry
 from training.residuals import TILE, cut_tiles, describe_residual, flattest_tiles

@@ -49,6 +49,7 @@ def test_a_person_drops_compares_zooms_and_downloads(visitor: Visit, service: Ru
     visitor.drop(raw)
     visitor.wait_for_result()
     expect_divider(visitor, 0.5)
+    visitor.photograph("denoise-done")
 
     divider = page.get_by_label("Divider")
     divider.focus()
@@ -62,6 +63,7 @@ def test_a_person_drops_compares_zooms_and_downloads(visitor: Visit, service: Ru
     expect(page.get_by_label("Zoom", exact=True).last).to_have_text("100 %")
     for stage in ("before", "after"):
         expect(page.locator(f".layer.{stage} img[src*='crop=']").first).to_be_attached(timeout=LONG_MS)
+    visitor.photograph("denoise-pixels")
     place = page.locator(".plane").first.evaluate("plane => plane.style.transform")
     page.locator(".stage").focus()
     page.keyboard.press("ArrowDown")

@@ -33,7 +33,7 @@ def test_a_fine_tuning_ends_with_its_verdict_on_the_screen(
     page.get_by_role("button", name="Begin").click()
     verdict = page.get_by_role("heading", name=re.compile("(Better|Not surely better) than tiny@1"))
     expect(verdict).to_be_visible(timeout=LONG_MS)
-    expect(page.locator("loss-curve polyline")).to_be_visible()
+    expect(page.locator("loss-curve .trend")).to_be_visible()
     expect(page.locator(".crop img").first).to_be_visible()
     assert page.locator(".crop img").first.evaluate("picture => picture.decode().then(() => picture.naturalWidth)") > 0
     crop = page.locator(".crops").first
@@ -62,7 +62,7 @@ def test_a_cancelled_fine_tuning_says_so(visitor: Visit, service: RunningService
     body = {"captures": ids, "name": "unwanted", "steps": 100_000}
     job = service.client.post("/jobs/finetune", json=body).raise_for_status().json()
     visitor.go(f"#/finetune/{job['id']}")
-    expect(page.locator("loss-curve polyline")).to_be_visible(timeout=LONG_MS)
+    expect(page.locator("loss-curve .trend")).to_be_visible(timeout=LONG_MS)
     visitor.photograph("finetune-running")
     page.get_by_role("button", name="Cancel").click()
     expect(page.locator(".badge", has_text="Cancelled")).to_be_visible(timeout=LONG_MS)

@@ -56,7 +56,7 @@ def test_a_view_can_be_read_by_everybody(themed_visitor: Visit, place: str) -> N
 def test_a_finished_job_can_be_read_by_everybody(themed_visitor: Visit, done: dict[str, str]) -> None:
     for number, (place, link) in enumerate(done.items()):
         themed_visitor.go(place)
-        expect(themed_visitor.page.get_by_role("link", name=link).last).to_be_visible(timeout=LONG_MS)
+        expect(themed_visitor.page.locator("#main").get_by_role("link", name=link).last).to_be_visible(timeout=LONG_MS)
         themed_visitor.page.wait_for_load_state("networkidle")
         themed_visitor.photograph(f"result-{number}")
         assert themed_visitor.grave_violations() == []
@@ -65,7 +65,7 @@ def test_a_finished_job_can_be_read_by_everybody(themed_visitor: Visit, done: di
 
 def test_the_first_paint_is_light(visitor: Visit) -> None:
     visitor.go()
-    expect(visitor.page.get_by_text("Drop DNG files here")).to_be_visible()
+    expect(visitor.page.get_by_text("Drop raw files here")).to_be_visible()
     visitor.page.wait_for_load_state("networkidle")
     assert 5_000 < sum(visitor.transfers()) < FIRST_PAINT_BYTES
 
@@ -166,6 +166,25 @@ def test_a_key_is_asked_for_once(
         page.get_by_role("button", name="Sign out").click()
         expect(question).to_be_visible()
         visitor.forgive(401)
+
+
+def test_an_empty_service_says_how_to_begin(
+    browser: Browser, guarded: tuple[RunningService, str], size: str, pictures: Path | None
+) -> None:
+    service, key = guarded
+    with visit(browser, service.address, size, "light", pictures) as visitor:
+        visitor.go()
+        visitor.page.get_by_label("Your key").fill(key)
+        visitor.page.get_by_role("button", name="Open").click()
+        for place, words in {
+            "#/jobs": "Nothing has been handed in yet",
+            "#/finetune": "There are no captures yet",
+            "#/validate": "None yet",
+        }.items():
+            visitor.go(place)
+            expect(visitor.page.get_by_text(words).first).to_be_visible()
+            visitor.photograph(f"empty-{place.removeprefix('#/')}")
+            assert visitor.overflow_px() == 0
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,8 @@ import signal
 import socket
 import subprocess
 import urllib.request
+from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,7 +20,7 @@ from clean_environment import make_environment
 from service_process import wait_until
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from collections.abc import Callable
 
 lock = load("lock_requirements")
 
@@ -60,6 +62,20 @@ def test_an_images_python_is_one_that_we_test(image: str) -> None:
     assert re.search(r"^ARG PYTHON_IMAGE=python:3\.11\.\d+-slim-bookworm$", text, re.MULTILINE)
     assert 'version = "0.1.0"' in (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     assert "ARG VERSION=0.1.0" in text
+
+
+def test_debian_has_the_packages_that_an_image_installs(program: Callable[[str], str]) -> None:
+    if "bookworm" not in Path("/etc/os-release").read_text(encoding="utf-8"):
+        pytest.skip("knows the packages of another distribution")
+    text = (ROOT / "docker" / "worker.Dockerfile").read_text(encoding="utf-8")
+    wanted = dict(re.findall(r'"([a-z0-9-]+)=([^"]+)"', text))
+    assert set(wanted) == {"tini", "libimage-exiftool-perl"}
+    for name, version in wanted.items():
+        told = subprocess.run([program("apt-cache"), "madison", name], capture_output=True, text=True, check=True)
+        known = {line.split("|")[1].strip() for line in told.stdout.splitlines() if line.count("|") > 1}
+        if not known:
+            pytest.skip("this machine has no list of packages: apt-get update")
+        assert any(fnmatchcase(each, version) for each in known), (name, version, known)
 
 
 def entry_point(image: str) -> list[str]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from dng_factory import make_dng, sample_mosaic, short
+from dng_factory import encode_jpeg, make_dng, sample_mosaic, short
 from prometheus_client.parser import text_string_to_metric_families
 from service_process import MAX_UPLOAD_BYTES, wait_until
 from vendor_factory import make_nef
@@ -23,6 +23,8 @@ from training.engines import load_engine
 from training.noise import NoiseModel
 from training.raw import tags
 from training.raw.dng import read_raw
+from training.raw.previews import find_previews
+from training.raw.tiff import open_tiff
 from training.registry import default_registry
 
 if TYPE_CHECKING:
@@ -158,6 +160,21 @@ def test_options_reach_the_library(service: RunningService, raw: Path, models_di
     assert response.content == (tmp_path / "expected.dng").read_bytes()
 
 
+def test_the_preview_inside_the_result_is_the_one_that_was_asked_for(service: RunningService, tmp_path: Path) -> None:
+    jpeg = encode_jpeg(96, 64)
+    source = make_dng(
+        tmp_path / "in.dng", sample_mosaic(192, 256), noise_profile=(1e-4, 1e-6), sub_ifd=True, preview=jpeg
+    )
+    found = {}
+    for preview in ("keep", "render", "none"):
+        response = service.client.post("/denoise", content=source.read_bytes(), params={"preview": preview})
+        (tmp_path / "out.dng").write_bytes(response.content)
+        with open_tiff(tmp_path / "out.dng") as tiff:
+            sizes = {place.long_edge for place in find_previews(tiff)}
+        found[preview] = (96 in sizes, jpeg in response.content)
+    assert found == {"keep": (True, True), "render": (True, False), "none": (False, False)}
+
+
 def test_a_job_can_be_followed_and_its_result_fetched(service: RunningService, raw: Path, expected: bytes) -> None:
     job_id = submit(service, raw)
     with service.client.stream("GET", f"/jobs/{job_id}/events") as stream:
@@ -174,6 +191,12 @@ def test_a_job_can_be_followed_and_its_result_fetched(service: RunningService, r
     result = service.client.get(f"/jobs/{job_id}/result")
     assert result.content == expected
     etag = {"If-None-Match": result.headers["etag"]}
+    head = service.client.head(f"/jobs/{job_id}/result")
+    told = ("content-length", "content-type", "etag", "content-disposition", "accept-ranges")
+    assert (head.status_code, head.content) == (200, b"")
+    assert [head.headers[name] for name in told] == [result.headers[name] for name in told]
+    assert service.client.head(f"/jobs/{job_id}/events").headers["content-type"].startswith("text/event-stream")
+    assert service.client.head(f"/jobs/{job_id}/result", headers=etag).status_code == 304
     again = service.client.get(f"/jobs/{job_id}/result", headers=etag)
     assert (again.status_code, again.content) == (304, b"")
     part = service.client.get(f"/jobs/{job_id}/result", headers={"Range": "bytes=100-299"})

@@ -18,7 +18,7 @@ from starlette.responses import Response
 
 from service.api.app import create_app
 from service.api.preferences import Preference, parse_prefer
-from service.api.proxy import ProxyPathMiddleware
+from service.api.proxy import ProxyPathMiddleware, local_path
 from service.api.results import matches_etag
 from service.api.routes import jobs
 from service.errors import BrokerUnavailableError
@@ -382,15 +382,47 @@ def test_every_request_is_one_line_of_the_log_under_its_name(app: FastAPI, caplo
     assert re.fullmatch(r"GET /jobs/a%0Ab: \d+ after \d+\.\d+ s", line["message"])
 
 
-def test_addresses_in_answers_lead_back_through_the_proxy() -> None:
+@pytest.mark.parametrize("path", ["/denoise", "/photosite/denoise", "/photosite", "/photosites"])
+@pytest.mark.parametrize("root_path", ["", "/photosite"])
+def test_addresses_in_answers_lead_back_through_the_proxy(root_path: str, path: str) -> None:
     async def redirect(scope: Any, receive: Any, send: Any) -> None:
-        await Response(status_code=202, headers={"Location": "/jobs/1"})(scope, receive, send)
+        headers = {"Location": "/jobs/1", "X-Path": scope["path"], "X-Local": local_path(scope)}
+        await Response(status_code=202, headers=headers)(scope, receive, send)
 
-    for root_path, location in (("", "/jobs/1"), ("/photosite", "/photosite/jobs/1")):
-        assert ask(ProxyPathMiddleware(redirect, root_path), "POST", "/denoise").headers["location"] == location
+    headers = ask(ProxyPathMiddleware(redirect, root_path), "POST", path).headers
+    seen = {"/photosite/denoise": "/denoise", "/photosite": "/"} if root_path else {}
+    local = seen.get(path, path)
+    assert headers["location"] == f"{root_path}/jobs/1"
+    assert (headers["x-local"], headers["x-path"]) == (local, root_path + local)
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/docs", 200),
+        ("/openapi.json", 200),
+        ("/web/app.js", 200),
+        ("/health/live", 200),
+        ("/metrics", 200),
+        ("/jobs", 503),
+        (f"/jobs/{JOB_ID}/events", 503),
+        ("/nowhere", 404),
+        ("/denoise", 405),
+    ],
+)
+def test_head_is_answered_as_get_without_a_body(app: FastAPI, path: str, status: int) -> None:
+    whole, head = ask(app, "GET", path), ask(app, "HEAD", path)
+    assert (whole.status_code, head.status_code, head.content) == (status, status, b"")
+    told = {"x-request-id", "content-length"} if path == "/metrics" or status >= 400 else {"x-request-id"}
+    for name in set(whole.headers) - told:
+        assert head.headers[name] == whole.headers[name]
 
 
 def test_the_description_names_the_proxys_path(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"root_path": "/photosite"}))
-    assert ask(app, "GET", "/openapi.json").json()["servers"] == [{"url": "/photosite"}]
-    assert ask(app, "GET", "/health/live").status_code == 200
+    for before in ("", "/photosite"):
+        assert ask(app, "GET", f"{before}/openapi.json").json()["servers"] == [{"url": "/photosite"}]
+        assert ask(app, "GET", f"{before}/health/live").status_code == 200
+        assert 'src="/photosite/web/app.js"' in ask(app, "GET", f"{before}/").text
+        assert ask(app, "GET", f"{before}/web/app.js").status_code == 200

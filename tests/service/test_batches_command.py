@@ -134,7 +134,7 @@ def test_an_npy_holds_the_mosaic_and_a_sidecar_what_was_done(workplace: Path) ->
         ["--format", "tiff", "--preview", "none"],
         ["--format", "npy", "--strip-gps"],
         ["--format", "tiff", "--in-place"],
-        ["--server", "http://127.0.0.1:1", "--preview", "render"],
+        ["--server", "http://127.0.0.1:1", "--format", "npy"],
     ],
 )
 def test_outputs_that_make_no_sense_are_wrong_usage(workplace: Path, option: list[str]) -> None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from service import cli
-from service.cli import exit_code, main
+from service.cli import MODULES, exit_code, main, make_parser
+from service.commands import serving
 from service.errors import InvalidRequestError, QueueFullError, ServerUnreachableError
 from training.errors import AlreadyDenoisedError, ConfigError, ModelError, PhotositeError, UnreadableRawError
 
@@ -42,7 +42,7 @@ def run_raising(error: BaseException, monkeypatch: pytest.MonkeyPatch) -> int:
     def fail(_arguments: argparse.Namespace) -> int:
         raise error
 
-    monkeypatch.setattr(cli.serving, "run_api", fail)
+    monkeypatch.setattr(serving, "run_api", fail)
     return main(["api"])
 
 
@@ -51,6 +51,16 @@ def test_an_error_is_one_line_with_its_code(
 ) -> None:
     assert run_raising(ConfigError("PHOTOSITE_X: bad"), monkeypatch) == 2
     assert capsys.readouterr().err == "photosite: invalid_configuration: PHOTOSITE_X: bad\n"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_alone_adds_just_the_commands_that_are_said_to_be_its(module: str) -> None:
+    for command in MODULES[module]:
+        usage = make_parser(command).format_usage()
+        assert "{" + ",".join(MODULES[module]) + "}" in usage.replace("\n", "").replace(" ", "") or "COMMAND" in usage
+        with pytest.raises(SystemExit) as caught:
+            main([command, "--help"])
+        assert caught.value.code == 0
 
 
 def test_an_interrupt_is_130(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -46,7 +46,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def make_run(folder: Path, **changes: Any) -> None:
     """Train two steps."""
     options: dict[str, Any] = {"preset": "test", "objective": "supervised", "network_options": {"width": 4}}
-    config = TrainingConfig(**options, patch_size=32, batch_size=1, steps=2, **changes)
+    config = TrainingConfig(**{**options, **changes}, patch_size=32, batch_size=1, steps=2)
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
     train(config, SyntheticRaws(pictures=(picture,), patch_size=32, scales=(1.0,)), folder, resume=False, device=CPU)
 
@@ -57,6 +57,17 @@ def publish(folder: Path, *options: str, name: str = "mine") -> int:
 
 def manifest(folder: Path, version: str = "1", name: str = "mine") -> Any:
     return Registry([folder / "installed" / "models"]).resolve(f"{name}@{version}").manifest()
+
+
+def test_a_method_that_needs_more_than_its_network_is_not_published(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = {"objective": "noisier2noise", "preset": "compare", "network_options": {"width": 4}}
+    other = folder / "other"
+    make_run(other / "run", **options)
+    assert publish(other, "--pictures", str(folder / "pictures")) == 2
+    assert "what noisier2noise made there cannot be served" in capsys.readouterr().err
+    assert not list((folder / "installed" / "models").glob("mine/*/manifest.json"))
 
 
 def test_a_run_measured_on_pictures_becomes_a_model_that_serves(

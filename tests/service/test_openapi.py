@@ -330,15 +330,15 @@ def test_headers_of_any_bytes_end_in_a_problem(app: FastAPI, value: str) -> None
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
     [
-        ("PUT", JOB_PATH, "GET, DELETE"),
+        ("PUT", JOB_PATH, "GET, HEAD, DELETE"),
         ("DELETE", "/jobs/finetune", "POST"),
         ("GET", "/jobs/validate", "POST"),
-        ("PATCH", "/captures", "GET, POST"),
+        ("PATCH", "/captures", "GET, HEAD, POST"),
         ("POST", "/models/a/default", "PUT"),
         ("POST", "/web/index.html", "GET, HEAD"),
-        ("DELETE", "/jobs/results.zip", "GET"),
+        ("DELETE", "/jobs/results.zip", "GET, HEAD"),
         ("GET", "/uploads/" + "0" * 32, "HEAD, PATCH, DELETE"),
-        ("BREW", "/health/live", "GET"),
+        ("BREW", "/health/live", "GET, HEAD"),
     ],
 )
 def test_a_method_that_there_is_not_tells_those_that_there_are(

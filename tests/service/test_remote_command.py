@@ -64,10 +64,12 @@ def test_the_server_does_it_and_the_output_has_the_same_name(
     raw: Path, script: Script, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PHOTOSITE_API_KEY", "a-key")
-    assert main(["denoise", str(raw), "--strength", "0.5", "--noise", "1e-4,1e-6", "--force"]) == 0
+    options = ["--strength", "0.5", "--noise", "1e-4,1e-6", "--preview", "render", "--force"]
+    assert main(["denoise", str(raw), *options]) == 0
     assert raw.with_name("in-denoised.dng").read_bytes() == RESULT
     sent = script.requests[0]
-    assert dict(sent.url.params) == {"strength": "0.5", "noise": "0.0001,1e-06", "force": "true"}
+    asked = {"strength": "0.5", "noise": "0.0001,1e-06", "preview": "render", "force": "true"}
+    assert dict(sent.url.params) == asked
     assert sent.headers["authorization"] == "Bearer a-key"
     printed = capsys.readouterr()
     assert "in-denoised.dng  (1.5 MP, tiny@1, noise 0.0001,1e-06 from the tag" in printed.out
@@ -114,6 +116,8 @@ def test_the_rest_of_a_batch_goes_on_after_a_bad_file(raw: Path, script: Script)
         (["--device", "cpu"], "--device: where the network runs is up to the server"),
         (["--strength", "2"], "strength: got 2, wanted 0 to 1"),
         (["--model", "../secret"], "--model: got '../secret'"),
+        (["--format", "tiff"], "--server: it gives DNGs"),
+        (["--strip-gps", "--preview", "none"], "--server: it gives DNGs"),
         (["--server", "localhost"], "server: wanted an address"),
         (["-o", "/no/such/folder/x.dng"], "there is no folder"),
     ],

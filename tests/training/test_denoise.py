@@ -6,21 +6,26 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pytest
-from dng_factory import LAYOUTS, fix_bad_pixels_list, make_dng, opcode_list, sample_mosaic
+from dng_factory import LAYOUTS, encode_jpeg, fix_bad_pixels_list, make_dng, opcode_list, sample_mosaic
 from engines import KnownEngine, half
 
 from training.denoise import DenoiseOptions, denoise_file, denoise_packed, error_ratio, run_tiled
 from training.errors import AlreadyDenoisedError, ConfigError
 from training.noise import NoiseModel
+from training.output import OutputOptions
 from training.raw.bayer import CFA_PATTERNS
 from training.raw.dng import read_metadata, read_raw
+from training.raw.layout import find_mosaic
 from training.raw.levels import normalise
+from training.raw.previews import find_previews, preview_ranges
+from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from dng_factory import Layout
 
+    from training.output import Preview
     from training.raw.bayer import CfaPattern
 
 NOISE = NoiseModel.uniform(shot_noise=1e-4, read_noise=1e-6)
@@ -237,3 +242,29 @@ def test_progress_counts_the_tiles_to_the_end(tmp_path: Path) -> None:
 def test_a_strength_out_of_range_is_refused(strength: float) -> None:
     with pytest.raises(ConfigError, match="strength"):
         DenoiseOptions(strength=strength)
+
+
+@pytest.mark.parametrize("preview", ["keep", "render", "none"])
+def test_a_byte_outside_the_ranges_that_the_readme_names_stays(tmp_path: Path, preview: Preview) -> None:
+    source = make_dng(
+        tmp_path / "in.dng", sample_mosaic(300, 333), sub_ifd=True, preview=encode_jpeg(160, 120),
+        maker_note=b"offsets in here are absolute" * 3, xmp=b"<not xml>", noise_profile=(1e-4, 1e-6), black_level=500,
+    )  # fmt: skip
+    output = OutputOptions(preview=preview)
+    denoise_file(source, tmp_path / "out.dng", engine=KnownEngine(half), options=DenoiseOptions(), output=output)
+    before, after = (np.frombuffer(path.read_bytes(), np.uint8) for path in (source, tmp_path / "out.dng"))
+    with open_tiff(source) as tiff:
+        layout, places = find_mosaic(tiff), find_previews(tiff)
+        free = [(chunk.offset, chunk.offset + chunk.size) for chunk in layout.chunks]
+        pointers = {4, layout.directory.pointer_offset}
+        if preview != "keep":
+            free += [extent for place in places for extent in preview_ranges(tiff, place.directory)]
+            pointers |= {place.directory.pointer_offset for place in places}
+        free += [(pointer, pointer + 4) for pointer in pointers]
+    stays = np.ones(len(before), dtype=np.bool_)
+    for start, end in free:
+        stays[start : end + end % 2] = False  # an alignment byte may follow
+    common = min(len(before), len(after))
+    assert (before[:common] == after[:common])[stays[:common]].all()
+    assert not stays[common:].any(), "only the mosaic's end may be cut off"
+    assert stays.sum() > 500

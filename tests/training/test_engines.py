@@ -6,13 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+import torch
 from tiny_models import publish_model
+from torch.nn import functional
 
 from training.denoise import run_tiled
-from training.engines.torch import TorchEngine, choose_device
+from training.engines.torch import TorchEngine, choose_device, choose_tile_size
 from training.errors import ConfigError, ModelError
 from training.golden import check_golden_tile, golden_samples, make_golden_tile
 from training.manifest import read_manifest
+from training.networks import build_network
+from training.networks.noise_aware import DETAIL_WINDOW, local_mean
 from training.noise import NoiseModel
 from training.registry import Registry, default_registry, set_default
 
@@ -51,6 +55,64 @@ def test_bfloat16_stays_close_to_float32(tmp_path: Path) -> None:
 
 
 PRECISIONS = ("float32", "bfloat16")
+
+
+class _ShortOfMemory(torch.nn.Module):
+    """A model on a device that has memory for so many tiles; it notes how many came at once."""
+
+    def __init__(self, model: torch.nn.Module, most: int) -> None:
+        super().__init__()
+        self.model, self.most = model, most
+        self.batches: list[int] = []
+
+    def forward(self, noisy: torch.Tensor, shot_noise: torch.Tensor, read_noise: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(noisy))
+        if len(noisy) > self.most:
+            raise torch.OutOfMemoryError
+        result: torch.Tensor = self.model(noisy, shot_noise, read_noise)
+        return result
+
+
+def test_a_device_short_of_memory_gets_fewer_tiles_at_once_and_they_are_the_same(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    engine = TorchEngine(Registry([tmp_path]).resolve(), "cpu", "float32")
+    tiles = np.random.default_rng(0).random((11, 4, 32, 64), dtype=np.float32)
+    one_by_one = [engine.denoise_tile(tile, NOISE) for tile in tiles]
+    model = engine._model = _ShortOfMemory(engine._model, most=2)
+    engine._batch_size = 8
+    denoised = list(engine.denoise_tiles(tiles, NOISE))
+    assert model.batches == [8, 4, 2, 2, 4, 2, 2, 2, 1], "halved where it did not fit, and small from then on"
+    np.testing.assert_allclose(denoised, one_by_one, atol=1e-6)
+
+
+def test_a_tile_that_does_not_fit_by_itself_is_an_error_in_words(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    engine = TorchEngine(Registry([tmp_path]).resolve(), "cpu", "float32")
+    engine._model = _ShortOfMemory(engine._model, most=0)
+    with pytest.raises(ModelError, match="too little memory for a tile of 32×64"):
+        engine.denoise_tile(np.zeros((4, 32, 64), dtype=np.float32), NOISE)
+
+
+@pytest.mark.parametrize(
+    ("network", "options"), [("unet", {}), ("unet", {"width": 4}), ("residual-unet", {}), ("rrg", {})]
+)
+def test_tiles_are_as_large_as_memory_allows(network: str, options: dict[str, Any]) -> None:
+    built = build_network(network, in_channels=9, **options)
+    for precision, share in (("bfloat16", 1), ("float32", 2)):
+        side = choose_tile_size(built, 200_000_000, precision)
+        assert side % built.stride == 0
+        assert side**2 * built.bytes_per_pixel * share <= 200_000_000
+        assert (side + built.stride) ** 2 * built.bytes_per_pixel * share > 200_000_000
+
+
+def test_the_local_mean_is_pytorchs() -> None:
+    planes = torch.rand(2, 4, 11, 30)
+    window = {"stride": 1, "count_include_pad": False}
+    wanted = functional.avg_pool2d(planes, (DETAIL_WINDOW, 1), padding=(DETAIL_WINDOW // 2, 0), **window)
+    wanted = functional.avg_pool2d(wanted, (1, DETAIL_WINDOW), padding=(0, DETAIL_WINDOW // 2), **window)
+    torch.testing.assert_close(local_mean(planes), wanted)
+    small = planes[..., :3, :2]
+    torch.testing.assert_close(local_mean(small), small.mean((2, 3), keepdim=True).expand_as(small))
 
 
 def test_weights_of_which_a_single_bit_changed_are_refused(tmp_path: Path) -> None:

@@ -297,6 +297,23 @@ def test_minutes_become_steps_that_a_resumed_run_keeps(tmp_path: Path, monkeypat
     assert load_checkpoint(train(settings, pictures(), tmp_path, resume=True, device=CPU)).config["steps"] == 7
 
 
+@pytest.mark.parametrize(("later_s", "steps"), [(1.0, 60), (2.0, 40), (4.0, 30), (0.5, 101), (60.0, 21)])
+def test_minutes_are_kept_when_the_machine_gets_slower_or_faster(
+    later_s: float, steps: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("training.loop.time.monotonic", lambda: clock[0])
+    monkeypatch.setattr("training.loop.steps_in", lambda *_: 60)
+
+    def tick(step: StepReport) -> None:
+        clock[0] += 1.0 if step.done < 20 else later_s
+
+    ended = load_checkpoint(train(config(minutes=1.0), pictures(), tmp_path, resume=False, device=CPU, after_step=tick))
+    assert ended.step == pytest.approx(steps, abs=2)
+    assert ended.step == ended.config["steps"]
+    assert clock[0] <= 60 + later_s
+
+
 def test_a_loss_that_is_not_finite_stops_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "training.objectives.supervised.Supervised.loss", lambda *_: torch.tensor(torch.nan, requires_grad=True)

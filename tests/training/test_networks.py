@@ -10,7 +10,7 @@ import torch
 
 from training.errors import ConfigError
 from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware, noise_features, stabilise
+from training.networks.noise_aware import NoiseAware, input_channels, noise_features, stabilise
 
 if TYPE_CHECKING:
     from training.networks.base import Network
@@ -43,7 +43,7 @@ def conv(inputs: int, outputs: int, size: int = 3) -> int:
 @pytest.mark.parametrize("normalisation", ["variance-stabilised", "none"])
 def test_an_untrained_network_returns_its_input(normalisation: str) -> None:
     torch.manual_seed(0)
-    model = NoiseAware(build_network("unet", in_channels=INPUT_CHANNELS[normalisation], width=8), normalisation)
+    model = NoiseAware(build_network("unet", in_channels=input_channels(normalisation, 4), width=8), normalisation)
     noisy = torch.randn(2, 4, 64, 32)
     assert torch.equal(model(noisy, *noise(1e-3, 1e-6, 2)), noisy)
 

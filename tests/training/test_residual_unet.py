@@ -10,7 +10,7 @@ from torch import Tensor
 
 from training.errors import ConfigError
 from training.networks import build_network
-from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
+from training.networks.noise_aware import NoiseAware, input_channels
 from training.networks.residual_unet import ResidualUNet
 
 SHAPES = [
@@ -43,7 +43,7 @@ def test_the_parameters_are_those_counted_by_hand() -> None:
 
 @pytest.mark.parametrize("normalisation", ["variance-stabilised", "none"])
 def test_an_untrained_network_returns_its_input(normalisation: str) -> None:
-    network = build_network("residual-unet", in_channels=INPUT_CHANNELS[normalisation], widths=(8, 8), blocks=(1, 1))
+    network = build_network("residual-unet", in_channels=input_channels(normalisation, 4), widths=(8, 8), blocks=(1, 1))
     noisy, noise = torch.randn(2, 4, 12, 8), torch.full((2, 4), 1e-3)
     assert torch.equal(NoiseAware(network, normalisation)(noisy, noise, noise), noisy)
 

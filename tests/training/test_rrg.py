@@ -8,7 +8,7 @@ from torch import Tensor
 
 from training.errors import ConfigError
 from training.networks import build_network, rrg
-from training.networks.noise_aware import INPUT_CHANNELS, NoiseAware
+from training.networks.noise_aware import NoiseAware, input_channels
 
 
 def trained_looking(**options: int) -> rrg.RRG:
@@ -34,7 +34,7 @@ def test_the_network_has_the_parameters_of_the_papers() -> None:
 @pytest.mark.parametrize("normalisation", ["variance-stabilised", "none"])
 def test_an_untrained_network_returns_its_input(normalisation: str) -> None:
     options = {"width": 8, "reduction": 4, "groups": 1, "blocks": 1}
-    model = NoiseAware(build_network("rrg", in_channels=INPUT_CHANNELS[normalisation], **options), normalisation)
+    model = NoiseAware(build_network("rrg", in_channels=input_channels(normalisation, 4), **options), normalisation)
     noisy, noise = torch.randn(2, 4, 11, 6), torch.full((2, 4), 1e-3)
     assert torch.equal(model(noisy, noise, noise), noisy)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from training.tiling import pad_to_stride, plan_spans, plan_tiles, stitch
+from training.tiling import pad_to_stride, plan_spans, plan_tiles, read_tile, stitch
 
 STRIDE = 16
 lengths = st.integers(1, 40).map(lambda n: n * STRIDE)
@@ -59,12 +59,18 @@ def test_sizes_off_the_stride_are_refused(bad: dict[str, int]) -> None:
         plan_spans(**bad, halo=0, stride=32)
 
 
-@pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 17), (16, 16), (33, 5)])
-def test_padding_reaches_the_stride_and_leaves_the_picture_alone(height: int, width: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (15, 17), (16, 16), (33, 5), (97, 145)])
+def test_tiles_go_on_to_the_stride_as_the_padded_picture_does(height: int, width: int) -> None:
     packed = np.random.default_rng(0).random((4, height, width), dtype=np.float32)
     padded = pad_to_stride(packed, STRIDE)
     assert padded.shape[1] % STRIDE == padded.shape[2] % STRIDE == 0
     np.testing.assert_array_equal(padded[:, :height, :width], packed)
+    result = np.full_like(packed, np.nan)
+    for tile in plan_tiles(*padded.shape[1:], tile=64, halo=9, stride=STRIDE):
+        read = read_tile(packed, tile)
+        np.testing.assert_array_equal(read, padded[:, tile.rows.source, tile.columns.source])
+        stitch(result, tile, read)
+    np.testing.assert_array_equal(result, packed)
 
 
 def test_stitching_the_tiles_of_an_image_gives_the_image() -> None:

@@ -1,7 +1,7 @@
 """Methods that train nothing: what people would use instead of a network, for comparison. Importing this loads none.
 
-All take planes and their true noise model, stabilise the noise, treat it as white and Gaussian of unit variance, and go
-back to the linear signal without bias (`anscombe.py`).
+All take planes and their true noise model. All but the "white" ones stabilise the noise, treat it as white and Gaussian
+of unit variance, and go back to the linear signal without bias (`anscombe.py`).
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _PLACES = {
     "bm3d": ("training.baselines.bm3d", "denoise_planes"),
     "bm3d-colour": ("training.baselines.bm3d", "denoise_colour"),
+    "bm3d-white": ("training.baselines.bm3d", "denoise_white_planes"),
+    "bm3d-white-colour": ("training.baselines.bm3d", "denoise_white_colour"),
     "nl-means": ("training.baselines.nonlocal_means", "denoise"),
     "wavelets": ("training.baselines.wavelets", "denoise"),
 }
@@ -31,7 +33,7 @@ class Baseline(Protocol):
     """One method."""
 
     def __call__(self, packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
-        """Denoise (4, h, w) planes R Gr Gb B, linear and not clipped, to the same; never below 0."""
+        """Denoise (4, h, w) planes R Gr Gb B, linear, not clipped, or (3, h, w) R G B, to the same; never below 0."""
 
 
 def load_baseline(name: str) -> Baseline:

@@ -29,13 +29,13 @@ def stabilise(packed: NDArray[np.floating], noise: NoiseModel) -> NDArray[np.flo
     """Give the noise unit variance.
 
     Args:
-        packed: (4, h, w) linear signal, not clipped, channels R Gr Gb B.
-        noise: Its noise.
+        packed: (4, h, w) linear signal, not clipped, channels R Gr Gb B; or the (3, h, w) of a picture.
+        noise: Its noise; a picture's is the same in all channels.
 
     Returns:
-        (4, h, w) float64.
+        The same shape, float64.
     """
-    shot, variance = _photon_units(noise)
+    shot, variance = _photon_units(noise, len(packed))
     return np.asarray(2 * np.sqrt(np.maximum(packed / shot + 3 / 8 + variance, 0)))
 
 
@@ -49,7 +49,7 @@ def unstabilise(stabilised: NDArray[np.floating], noise: NoiseModel) -> NDArray[
     Returns:
         (4, h, w) float64, linear, at least 0.
     """
-    shot, variance = _photon_units(noise)
+    shot, variance = _photon_units(noise, len(stabilised))
     mean = np.maximum(stabilised, 2 * np.sqrt(3 / 8))  # smaller ones stand for no light, where the series diverges
     root = np.sqrt(3 / 2)
     photons = mean**2 / 4 + root / (4 * mean) - 11 / (8 * mean**2) + 5 * root / (8 * mean**3) - 1 / 8 - variance
@@ -65,7 +65,7 @@ def denoise_stabilised(
     return unstabilise(denoise(stabilise(packed, noise)), noise).astype(np.float32)
 
 
-def _photon_units(noise: NoiseModel) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """(4, 1, 1) each: the signal of one photon, and the variance of the read noise in photons."""
-    shot = np.maximum(np.array(noise.shot_noise), SMALLEST_SHOT)[:, None, None]
-    return shot, np.array(noise.read_noise)[:, None, None] / shot**2
+def _photon_units(noise: NoiseModel, planes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """(planes, 1, 1) each: the signal of one photon, and the variance of the read noise in photons."""
+    shot = np.maximum(np.array(noise.shot_noise[:planes]), SMALLEST_SHOT)[:, None, None]
+    return shot, np.array(noise.read_noise[:planes])[:, None, None] / shot**2

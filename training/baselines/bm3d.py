@@ -1,4 +1,6 @@
-"""BM3D on stabilised planes: each by itself, and after a transform that separates brightness from colour.
+"""BM3D of planes: each by itself, and after a transform that separates brightness from colour.
+
+"White" stands for noise taken as it is, with its mean variance; without it, noise is stabilised first.
 
 The `bm3d` package is its authors' and free for non-commercial use only, so nothing of ours depends on it.
 
@@ -18,6 +20,8 @@ from training.baselines.anscombe import denoise_stabilised
 from training.baselines.colour_planes import join, separate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from training.noise import NoiseModel
@@ -31,6 +35,30 @@ def denoise_planes(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np
 def denoise_colour(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
     """See `training.baselines.Baseline`; blocks are matched by brightness, for all colours alike."""
     return denoise_stabilised(packed, noise, lambda planes: join(_filter(separate(planes))))
+
+
+def denoise_white_planes(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
+    """See `training.baselines.Baseline`; every plane by itself, its noise taken for white."""
+    return _as_white(packed, noise, lambda planes: np.concatenate([_filter(plane[None]) for plane in planes]))
+
+
+def denoise_white_colour(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
+    """See `training.baselines.Baseline`; of pictures with Gaussian noise this is what papers call CBM3D."""
+    return _as_white(packed, noise, lambda planes: join(_filter(separate(planes))))
+
+
+def _as_white(
+    packed: NDArray[np.float32], noise: NoiseModel, denoise: Callable[[NDArray[np.float64]], NDArray[np.float64]]
+) -> NDArray[np.float32]:
+    """Run a method for noise of unit variance on planes divided by the root of their noise's mean variance."""
+    deviation = float(np.sqrt(mean_variance(packed, noise)))
+    return np.maximum(denoise(packed.astype(np.float64) / deviation) * deviation, 0).astype(np.float32)
+
+
+def mean_variance(packed: NDArray[np.float32], noise: NoiseModel) -> float:
+    """The noise's variance, a mean over the picture; the mean of noisy values is the signal's."""
+    levels = zip(packed.mean(axis=(1, 2)), noise.shot_noise, noise.read_noise, strict=False)
+    return float(np.mean([shot * max(float(mean), 0.0) + read for mean, shot, read in levels]))
 
 
 def _filter(planes: NDArray[np.float64]) -> NDArray[np.float64]:

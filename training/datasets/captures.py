@@ -16,9 +16,10 @@ from training.datasets.augment import augment, draw_augmentation, draw_place, sm
 from training.datasets.base import Patch
 from training.datasets.cache import CACHE_NAME, CachedMosaic, MosaicCache, Steps
 from training.datasets.files import files_under
-from training.denoise import check_denoisable, pack_signal
+from training.denoise import check_denoisable
 from training.errors import ConfigError, RawError, UnsupportedRawError
 from training.noise_choice import black_clip, choose_noise
+from training.planes import pack_signal
 from training.raw.bayer import unpack
 from training.raw.dng import read_raw
 

@@ -30,9 +30,9 @@ from training.datasets.synthetic import (
     typical_read_noise,
     unprocess,
 )
-from training.denoise import pack_signal
 from training.errors import ConfigError
 from training.noise import NoiseModel
+from training.planes import pack_signal
 from training.raw.bayer import CFA_PATTERNS, pack, restore, unify, unpack
 from training.raw.image import ActiveArea, RawImage, RawMetadata
 from training.raw.levels import Levels, denormalise, quantise

@@ -55,20 +55,23 @@ class SyntheticRaws:
     """Share of the patches that are exposed `DARK_STOPS` less."""
     bright_share: float = 0.0
     """Share of the patches that are exposed `BRIGHT_STOPS` more: parts of them are white."""
+    pairs: bool = False
+    """Whether a second noisy frame of each patch is drawn, too."""
 
     def draw(self, seed: Sequence[int]) -> Patch:
         """One patch, wholly decided by `seed`."""
         rng = np.random.Generator(np.random.SFC64(seed))  # a third faster than NumPy's usual one
         index = self._draw_picture(rng)
-        srgb = _crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
+        srgb = draw_crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
         exposure = np.float32(self._draw_exposure(rng))
         clean = np.minimum(exposure * unprocess_planes(srgb, draw_camera(rng)), 1)  # (4, h, w)
         shot, read = draw_noise_levels(rng, self.shot_noise_range)
         noisy = draw_noisy(clean, shot, read, rng)
         if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
             noisy = np.minimum(noisy, 1)
+        second = draw_noisy(clean, shot, read, rng) if self.pairs else None
         name = self.names[index] if self.names else f"picture {index}"
-        return Patch(noisy=noisy, clean=clean, shot_noise=shot, read_noise=read, source=name)
+        return Patch(noisy=noisy, clean=clean, second=second, shot_noise=shot, read_noise=read, source=name)
 
     def _draw_picture(self, rng: np.random.Generator) -> int:
         if not self.weights:
@@ -106,11 +109,7 @@ def load_pictures(
     Raises:
         ConfigError: There is none.
     """
-    smallest = int(np.ceil(2 * patch_size / min(scales)))
-    pictures = dict(unpack_pictures(place, held_out=held_out) if place.is_file() else _folder(place, held_out=held_out))
-    large = {name: picture for name, picture in pictures.items() if min(picture.shape[:2]) >= smallest}
-    if not large:
-        raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {place}")
+    large = read_pictures(place, int(np.ceil(2 * patch_size / min(scales))), held_out=held_out)
     return SyntheticRaws(
         pictures=tuple(large.values()),
         patch_size=patch_size,
@@ -118,6 +117,24 @@ def load_pictures(
         shot_noise_range=shot_noise_range,
         names=tuple(large),
     )
+
+
+def read_pictures(place: Path, smallest: int, *, held_out: bool = False) -> dict[str, NDArray[np.uint8]]:
+    """All pictures of a folder or a pack that have so many pixels each way, by name, but for those held out.
+
+    Args:
+        place: See `load_pictures`.
+        smallest: Pixels of the shorter edge at least.
+        held_out: Read those held out instead.
+
+    Raises:
+        ConfigError: There is none.
+    """
+    pictures = unpack_pictures(place, held_out=held_out) if place.is_file() else _folder(place, held_out=held_out)
+    large = {name: picture for name, picture in pictures if min(picture.shape[:2]) >= smallest}
+    if not large:
+        raise ConfigError(f"data: no picture of at least {smallest}×{smallest} pixels in {place}")
+    return large
 
 
 def _folder(folder: Path, *, held_out: bool) -> Iterator[tuple[str, NDArray[np.uint8]]]:
@@ -150,7 +167,7 @@ def resize(picture: NDArray[np.uint8] | NDArray[np.float16], width: int, height:
     return clipped
 
 
-def _crop(
+def draw_crop(
     picture: NDArray[np.uint8] | NDArray[np.float16], size: int, scale: float, rng: np.random.Generator
 ) -> NDArray[np.float32]:
     """A random (size, size, 3) crop of the picture resized by `scale`, flipped and turned at random."""

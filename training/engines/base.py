@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
     import numpy as np
     from numpy.typing import NDArray
 
@@ -26,6 +28,20 @@ class Engine(Protocol):
     device: str
     precision: str
     tile_size: int
+
+    def denoise_tiles(self, tiles: Iterable[NDArray[np.float32]], noise: NoiseModel) -> Iterator[NDArray[np.float32]]:
+        """Denoise tiles of one size in their order; some may be read ahead.
+
+        Args:
+            tiles: See `denoise_tile`.
+            noise: Their noise.
+
+        Yields:
+            (4, h, w) float32, linear, not clipped, for each tile.
+
+        Raises:
+            ModelError: The device has too little memory for a single tile.
+        """
 
     def denoise_tile(self, tile: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
         """Denoise one tile.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from training.errors import ConfigError
+from training.networks.blindspot import BlindSpotUNet, DilatedBlindSpot
 from training.networks.residual_unet import ResidualUNet
 from training.networks.rrg import RRG
 from training.networks.unet import UNet
@@ -18,7 +19,13 @@ if TYPE_CHECKING:
 
     from training.networks.base import Network
 
-NETWORKS: dict[str, Callable[..., Network]] = {"residual-unet": ResidualUNet, "rrg": RRG, "unet": UNet}
+NETWORKS: dict[str, Callable[..., Network]] = {
+    "blindspot-unet": BlindSpotUNet,
+    "dilated-blindspot": DilatedBlindSpot,
+    "residual-unet": ResidualUNet,
+    "rrg": RRG,
+    "unet": UNet,
+}
 
 
 def build_network(name: str, **options: Any) -> Network:

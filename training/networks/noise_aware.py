@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from training.config import TrainingConfig
     from training.networks.base import Network
 
-INPUT_CHANNELS: dict[InputNormalisation, int] = {"variance-stabilised": 9, "none": 4}
-"""Channels that the network gets."""
 DETAIL_WINDOW = 9
 """Detail is what differs from the mean over this many packed pixels squared."""
 DETAIL_KNEE = 30.0
@@ -39,7 +37,7 @@ class NoiseAware(nn.Module):
     """A network in residual form, its input normalised by the noise model.
 
     Args:
-        network: (B, INPUT_CHANNELS, h, w) to (B, 4, h, w).
+        network: (B, input_channels(…), h, w) to (B, C, h, w): C is 4 for raws, 3 for pictures.
         input_normalisation: "variance-stabilised", or "none" for the papers' plain input and output.
     """
 
@@ -75,9 +73,18 @@ def build_noise_aware(config: TrainingConfig) -> NoiseAware:
     Raises:
         ConfigError: There is no such network, or it does not take these options.
     """
-    channels = INPUT_CHANNELS[config.input_normalisation]
-    network = build_network(config.network, in_channels=channels, **config.network_options)
-    return NoiseAware(network, config.input_normalisation)
+    channels = input_channels(config.input_normalisation, config.channels)
+    options = {"out_channels": config.channels, **config.network_options}
+    return NoiseAware(build_network(config.network, in_channels=channels, **options), config.input_normalisation)
+
+
+def input_channels(input_normalisation: InputNormalisation, channels: int) -> int:
+    """Channels that a network gets of a signal with so many.
+
+    >>> input_channels("variance-stabilised", 4), input_channels("none", 3)
+    (9, 3)
+    """
+    return 2 * channels + 1 if input_normalisation == "variance-stabilised" else channels
 
 
 def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tuple[Tensor, Tensor]:
@@ -103,9 +110,16 @@ def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor) -> tup
 
 def local_mean(planes: Tensor) -> Tensor:
     """(B, C, h, w) mean over `DETAIL_WINDOW`² pixels, of those that exist at the border."""
-    padding = DETAIL_WINDOW // 2
-    for kernel, pad in (((DETAIL_WINDOW, 1), (padding, 0)), ((1, DETAIL_WINDOW), (0, padding))):  # 18 sums, not 81
-        planes = F.avg_pool2d(planes, kernel, stride=1, padding=pad, count_include_pad=False)
+    reach = DETAIL_WINDOW // 2
+    for axis, margins in ((2, (0, 0, reach, reach)), (3, (reach, reach))):  # 18 sums, not 81
+        size = planes.shape[axis]
+        padded = F.pad(planes, margins)
+        total = padded.narrow(axis, 0, size).clone()  # ten times as fast as avg_pool2d, which is slow on few channels
+        for start in range(1, DETAIL_WINDOW):
+            total += padded.narrow(axis, start, size)
+        place = torch.arange(size, device=planes.device)
+        existing = 1 + place.clamp(max=reach) + (size - 1 - place).clamp(max=reach)
+        planes = total / existing.reshape(-1, *[1] * (3 - axis))
     return planes
 
 

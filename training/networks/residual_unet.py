@@ -59,6 +59,7 @@ class ResidualUNet(Network):
         self.fold = fold
         self.stride = fold << (len(widths) - 1)
         self.receptive_field = _reach(blocks, fold)
+        self.bytes_per_pixel = 150 + 12 * widths[0] // fold**2  # what the noise is told by, and the largest planes
         steps = list(pairwise(widths))
         self.first = nn.Conv2d(in_channels * fold**2, widths[0], 3, padding=1)
         self.encoders = nn.ModuleList(_blocks(width, count) for width, count in zip(widths, blocks, strict=True))

@@ -53,6 +53,7 @@ class RRG(Network):
         super().__init__()
         if not 1 <= reduction <= width:
             raise ConfigError(f"network rrg: got a reduction of {reduction}, wanted 1 … {width}, the width")
+        self.bytes_per_pixel = 150 + 38 * width
         self.receptive_field = 1 + groups * (3 * blocks + 1) + 2  # a block has two convolutions and an attention map
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
         self.groups = nn.Sequential(*(_Group(width, blocks, reduction) for _ in range(groups)))

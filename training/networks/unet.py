@@ -54,6 +54,7 @@ class UNet(Network):
         if upsampling not in get_args(Upsampling) or predicts not in get_args(Prediction):
             raise ConfigError(f"network unet: there is no upsampling {upsampling!r} or no prediction {predicts!r}")
         self.predicts, self.slope = predicts, slope
+        self.bytes_per_pixel = 150 + 15 * width  # what the noise is told by, and the largest planes
         wide = 2 * width
         self.first = nn.Conv2d(in_channels, width, 3, padding=1)
         self.encoders = nn.ModuleList(nn.Conv2d(width, width, 3, padding=1) for _ in range(6))
@@ -63,7 +64,7 @@ class UNet(Network):
         )
         self.mixers = nn.ModuleList([nn.Conv2d(wide, wide, 1), nn.Conv2d(wide, wide, 1)])
         self.last = nn.Conv2d(wide, out_channels, 1)
-        self.apply(partial(_initialise, slope=slope))
+        self.apply(partial(initialise, slope=slope))
         nn.init.zeros_(self.last.weight)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -117,7 +118,7 @@ class _Decoder(nn.Module):
         return F.leaky_relu(self.second(x), self.slope)  # (B, out_channels, 2h, 2w)
 
 
-def _initialise(layer: nn.Module, slope: float) -> None:
+def initialise(layer: nn.Module, slope: float) -> None:
     """He initialisation for leaky rectifiers, biases zero."""
     if isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
         nn.init.kaiming_normal_(layer.weight, a=slope)

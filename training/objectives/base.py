@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import torch
 from torch.nn import functional as F
@@ -22,41 +23,44 @@ _WINDOW = 7
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Packed training patches with their noise."""
+    """Packed training patches with their noise; C is 4 for raws, 3 for pictures."""
 
     noisy: Tensor
-    """(B, 4, h, w) float32, linear, not clipped below, channels R Gr Gb B."""
+    """(B, C, h, w) float32, linear, not clipped below, channels R Gr Gb B or R G B."""
     shot_noise: Tensor
-    """(B, 4) variance per unit of signal."""
+    """(B, C) variance per unit of signal."""
     read_noise: Tensor
-    """(B, 4) variance at black."""
+    """(B, C) variance at black."""
     clean: Tensor | None = None
-    """(B, 4, h, w) float32, None where unknown; methods that learn from noisy images alone ignore it."""
+    """(B, C, h, w) float32, None where unknown; methods that learn from noisy images alone ignore it."""
     second: Tensor | None = None
-    """(B, 4, h, w) float32, another noisy frame of each scene, None where there is none."""
+    """(B, C, h, w) float32, another noisy frame of each scene, None where there is none."""
     filled: Tensor | None = None
-    """(B, 4, h, w) float32, `noisy` with its defective photosites filled in, None where none are known: what to learn
+    """(B, C, h, w) float32, `noisy` with its defective photosites filled in, None where none are known: what to learn
     from. `second` has them filled in, too."""
     actual_noise: tuple[Tensor, Tensor] | None = None
-    """Shot and read noise as they are, (B, 4) each, where the network is told another model's; None for the same."""
+    """Shot and read noise as they are, (B, C) each, where the network is told another model's; None for the same."""
     sources: tuple[str, ...] = ()
     """File and place of each patch, for messages."""
 
     @property
     def measured(self) -> Tensor:
-        """(B, 4, h, w) what the camera measured, without what it got wrong at the same place every time."""
+        """(B, C, h, w) what the camera measured, without what it got wrong at the same place every time."""
         return self.noisy if self.filled is None else self.filled
 
 
-class Objective(Protocol):
+class Objective(ABC):
     """A training method.
 
     Attributes:
         subsampling: The network sees patches this many times smaller than the batch's.
+        direct: Whether the trained network denoises by itself, as it is served, without `denoise` of its own.
     """
 
-    subsampling: int
+    subsampling = 1
+    direct = True
 
+    @abstractmethod
     def loss(self, model: NoiseAware, batch: Batch, progress: float, generator: torch.Generator) -> Tensor:
         """The scalar loss of a batch.
 
@@ -66,6 +70,11 @@ class Objective(Protocol):
             progress: How much of the training is done, 0 … 1, for schedules.
             generator: Makes the method's own random draws, on the batch's device.
         """
+
+    def denoise(self, model: NoiseAware, batch: Batch) -> Tensor:
+        """What the method makes of noisy images once it is trained, (B, C, h, w) float32; draws are always the same."""
+        denoised: Tensor = model(batch.noisy, batch.shot_noise, batch.read_noise)
+        return denoised
 
 
 def check_choice(option: str, value: str, choices: Any) -> None:
@@ -83,12 +92,12 @@ def error_weight(weighting: Weighting, signal: Tensor, shot_noise: Tensor, read_
 
     Args:
         weighting: Which of the two.
-        signal: (B, 4, h, w) linear; see `inverse_variance`.
-        shot_noise: (B, 4).
-        read_noise: (B, 4).
+        signal: (B, C, h, w) linear; see `inverse_variance`.
+        shot_noise: (B, C).
+        read_noise: (B, C).
 
     Returns:
-        (B, 4, h, w).
+        (B, C, h, w).
     """
     if weighting == "none":
         return torch.ones_like(signal)
@@ -101,12 +110,12 @@ def inverse_variance(signal: Tensor, shot_noise: Tensor, read_noise: Tensor) -> 
     A weight that depended on the noise of the pixel that it weighs would bias the mean; so the pixel is left out.
 
     Args:
-        signal: (B, 4, h, w) linear, noisy or clean; no gradient flows through it.
-        shot_noise: (B, 4).
-        read_noise: (B, 4).
+        signal: (B, C, h, w) linear, noisy or clean; no gradient flows through it.
+        shot_noise: (B, C).
+        read_noise: (B, C).
 
     Returns:
-        (B, 4, h, w).
+        (B, C, h, w).
     """
     shot, read = shot_noise[..., None, None], read_noise[..., None, None]
     floor = 0.375 * shot.square()  # the photon or so below which a local mean of a dark patch says nothing

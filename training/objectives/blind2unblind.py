@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional as F
 
 from training.errors import ConfigError
-from training.objectives.base import Weighting, check_choice, error_weight
+from training.objectives.base import Objective, Weighting, check_choice, error_weight
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,7 +33,7 @@ RISE_FROM = 0.4
 """Share of the training after which β rises."""
 
 
-class Blind2Unblind:
+class Blind2Unblind(Objective):
     """‖d + β (f(y) − y)‖² + α ‖d‖², d = h(f(Ω(y))) − y, with no gradient through f(y).
 
     Ω masks pixels, h gathers the predictions at the masked ones. A training step costs as much as `masks` supervised
@@ -48,8 +48,6 @@ class Blind2Unblind:
     Raises:
         ConfigError: An option has none of these values.
     """
-
-    subsampling = 1
 
     def __init__(
         self,

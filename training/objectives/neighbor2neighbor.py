@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from training.errors import ConfigError
-from training.objectives.base import Weighting, check_choice, error_weight
+from training.objectives.base import Objective, Weighting, check_choice, error_weight
 from training.objectives.samplers import Sampler, choose_neighbours, subsample
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from training.objectives.base import Batch
 
 
-class Neighbor2Neighbor:
+class Neighbor2Neighbor(Objective):
     """‖d‖² + γ ‖d − (g₁(f(y)) − g₂(f(y)))‖², d = f(g₁(y)) − g₂(y), with no gradient through f(y).
 
     Args:

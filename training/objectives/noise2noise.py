@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.errors import ConfigError
-from training.objectives.base import Weighting, check_choice, error_weight
+from training.objectives.base import Objective, Weighting, check_choice, error_weight
 
 if TYPE_CHECKING:
     import torch
@@ -20,14 +20,12 @@ if TYPE_CHECKING:
     from training.objectives.base import Batch
 
 
-class Noise2Noise:
+class Noise2Noise(Objective):
     """mean(w ‖f(y) − y′‖²), y and y′ two frames, w one over the noise's variance, decided by y alone.
 
     Args:
         weighting: "noise" as above, or "none" for the paper's plain squares, w = 1.
     """
-
-    subsampling = 1
 
     def __init__(self, *, weighting: Weighting = "noise") -> None:
         check_choice("weighting", weighting, Weighting)

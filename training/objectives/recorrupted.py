@@ -23,7 +23,7 @@ import torch
 
 from training.errors import ConfigError
 from training.noise_tail import tukey_deviation
-from training.objectives.base import Weighting, check_choice, error_weight, surround_mean
+from training.objectives.base import Objective, Weighting, check_choice, error_weight, surround_mean
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -37,7 +37,7 @@ _FEWEST = 1e-9
 """Signal of one photon; below it, counting photons is no noise."""
 
 
-class Recorrupted:
+class Recorrupted(Objective):
     """mean(w ‖f(y₁) − y₂‖²), y₁ = y + αDz, y₂ = y − Dz/α, z standard normal, D² = shot · x̂ + read.
 
     y₁ has 1 + α² times the noise of y, and f is told so. D must not know a pixel's own noise, or the two noises are
@@ -55,8 +55,6 @@ class Recorrupted:
     Raises:
         ConfigError: An option has none of these values.
     """
-
-    subsampling = 1
 
     def __init__(
         self,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from training.errors import ConfigError
-from training.objectives.base import Weighting, check_choice, error_weight
+from training.objectives.base import Objective, Weighting, check_choice, error_weight
 
 if TYPE_CHECKING:
     import torch
@@ -18,14 +18,12 @@ if TYPE_CHECKING:
     from training.objectives.base import Batch
 
 
-class Supervised:
+class Supervised(Objective):
     """mean(w ‖f(y) − x‖²), x clean, y noisy, w one over the noise's variance.
 
     Args:
         weighting: "noise" as above, or "none" for plain squares, w = 1.
     """
-
-    subsampling = 1
 
     def __init__(self, *, weighting: Weighting = "noise") -> None:
         check_choice("weighting", weighting, Weighting)

@@ -2,14 +2,47 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
+    ValueAt = Callable[[NDArray[np.intp], NDArray[np.intp]], NDArray[np.float32]]
+
 _SAME_COLOUR = [(down, across) for down in (-2, 0, 2) for across in (-2, 0, 2) if down or across]
+
+
+class Mended(NamedTuple):
+    """Bad photosites that have good neighbours, in raster order, and what stands in for them; (n,) each."""
+
+    rows: NDArray[np.intp]
+    columns: NDArray[np.intp]
+    values: NDArray[np.float32]
+
+
+def mend_bad_pixels(value_at: ValueAt, bad: NDArray[np.bool_]) -> Mended:
+    """The mean of the good photosites of the same colour around each bad one.
+
+    Args:
+        value_at: Gives the float32 values of a Bayer mosaic at (n,) rows and (n,) columns.
+        bad: (h, w).
+    """
+    rows, columns = np.nonzero(bad)
+    height, width = bad.shape
+    total, count = np.zeros((2, len(rows)), dtype=np.float32)
+    for down, across in _SAME_COLOUR:
+        row, column = rows + down, columns + across
+        inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+        row, column = np.where(inside, row, 0), np.where(inside, column, 0)
+        good = inside & ~bad[row, column]
+        total += np.where(good, value_at(row, column), np.float32(0))
+        count += good
+    known = count > 0
+    return Mended(rows[known], columns[known], total[known] / count[known])
 
 
 def fill_bad_pixels(signal: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -31,11 +64,6 @@ def fill_bad_pixels(signal: NDArray[np.float32], bad: NDArray[np.bool_]) -> NDAr
     12.0
     """
     filled = signal.copy()
-    rows, columns = np.nonzero(bad)
-    good = np.pad(np.where(bad, 0, signal), 2)
-    weight = np.pad((~bad).astype(np.float32), 2)
-    total = sum(good[rows + 2 + down, columns + 2 + across] for down, across in _SAME_COLOUR)
-    count = sum(weight[rows + 2 + down, columns + 2 + across] for down, across in _SAME_COLOUR)
-    known = np.asarray(count) > 0
-    filled[rows[known], columns[known]] = np.asarray(total)[known] / np.asarray(count)[known]
+    mended = mend_bad_pixels(lambda rows, columns: signal[rows, columns], bad)
+    filled[mended.rows, mended.columns] = mended.values
     return filled

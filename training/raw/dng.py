@@ -24,7 +24,7 @@ from training.raw import tags
 from training.raw.bayer import channel_grid
 from training.raw.colour import read_colour
 from training.raw.decode import default_decoder
-from training.raw.digest import new_raw_image_digest
+from training.raw.digest import new_raw_image_digest, raw_image_digest
 from training.raw.exposure import read_exposure, read_iso
 from training.raw.foreign import read_foreign
 from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
@@ -99,18 +99,20 @@ def read_raw(path: Path, decoder: Decoder | None = None) -> RawImage:
         opcodes = _opcodes(tiff, layout)
         metadata = _metadata(tiff, layout, opcodes)
         table = _linearization_table(tiff, layout)
-        digest = None if layout.compression == tags.JPEG_XL else _digest(tiff)  # of a lossy one: of the coded bytes
+        new, old = (_digest(tiff, tag) for tag in (tags.NEW_RAW_IMAGE_DIGEST, tags.RAW_IMAGE_DIGEST))
         stored = (decoder or default_decoder()).decode(path, layout)
     if int(stored.max()) >= 1 << layout.bits_per_sample:
         raise UnreadableRawError(f"the mosaic holds {stored.max()}, which has more than {layout.bits_per_sample} bits")
     bad_pixels = find_bad_pixels(opcodes, stored) if opcodes else None
     bits = 8 if table is not None and len(table) <= _BYTE_TABLE else layout.bits_per_sample
-    return RawImage(
-        mosaic=_linearise(stored, table),
-        metadata=metadata,
-        bad_pixels=bad_pixels,
-        digest_matches=None if digest is None else digest == new_raw_image_digest(stored, bits),
-    )
+    matches = None
+    if layout.compression == tags.JPEG_XL:
+        pass  # it may be a lossy one, whose digest is that of the coded bytes
+    elif new is not None:
+        matches = new == new_raw_image_digest(stored, bits)
+    elif old is not None:
+        matches = old == raw_image_digest(stored)
+    return RawImage(mosaic=_linearise(stored, table), metadata=metadata, bad_pixels=bad_pixels, digest_matches=matches)
 
 
 def _metadata(tiff: TiffFile, layout: MosaicLayout, opcodes: tuple[Opcode, ...]) -> RawMetadata:
@@ -203,9 +205,9 @@ def _linearise(stored: NDArray[np.uint16], table: NDArray[np.uint16] | None) -> 
     return table[np.minimum(stored, len(table) - 1)]
 
 
-def _digest(tiff: TiffFile) -> bytes | None:
-    """NewRawImageDigest; None where there is none, or an empty one."""
-    entry = tiff.chain[0].entries.get(tags.NEW_RAW_IMAGE_DIGEST)
+def _digest(tiff: TiffFile, tag: int) -> bytes | None:
+    """The mosaic's digest under this tag; None where there is none, or an empty one."""
+    entry = tiff.chain[0].entries.get(tag)
     digest = tiff.value_bytes(entry) if entry is not None and entry.size == _DIGEST_BYTES else b""
     return digest if any(digest) else None
 

@@ -121,6 +121,7 @@ def find_mosaic(tiff: TiffFile) -> MosaicLayout:
     compression, bits = _sample_format(tiff, directory)
     height, width = _frame_size(tiff, directory)
     tiled = tags.TILE_OFFSETS in directory.entries
+    chunks = _chunks(tiff, directory, (height, width), tiled=tiled)
     layout = MosaicLayout(
         directory=directory,
         in_ifd0=directory is tiff.chain[0],
@@ -131,8 +132,8 @@ def find_mosaic(tiff: TiffFile) -> MosaicLayout:
         byte_order=tiff.byte_order,
         cfa_pattern=cfa_pattern,
         tiled=tiled,
-        chunks=_chunks(tiff, directory, (height, width), tiled=tiled),
-        predictor_step=_predictor_step(tiff, directory, compression, bits),
+        chunks=chunks,
+        predictor_step=_predictor_step(tiff, directory, compression, bits, chunks[0].width),
         interleave=_interleave(tiff, directory),
     )
     _check_extents(tiff, layout)
@@ -167,6 +168,8 @@ def _main_directory(tiff: TiffFile) -> Directory:
     if tags.LINEAR_RAW not in meanings:
         _refuse(tiff, "the file holds no mosaic, only pictures")
     linear = mains[meanings.index(tags.LINEAR_RAW)]
+    if tiff.integer(linear, tags.SAMPLES_PER_PIXEL, 1) == 1:
+        _refuse(tiff, "the sensor has no colour filters (monochrome); only Bayer mosaics are taken")
     compression = _COMPRESSIONS.get(tiff.integer(linear, tags.COMPRESSION, tags.UNCOMPRESSED), "unknown compression")
     _refuse(tiff, f"the file holds a demosaiced picture (linear DNG, {compression}), not a Bayer mosaic")
 
@@ -208,14 +211,21 @@ def _sample_format(tiff: TiffFile, directory: Directory) -> tuple[int, int]:
     return compression, bits[0]
 
 
-def _predictor_step(tiff: TiffFile, directory: Directory, compression: int, bits: int) -> int:
-    """How the differences that were deflated have to be undone."""
+def _predictor_step(tiff: TiffFile, directory: Directory, compression: int, bits: int, columns: int) -> int:
+    """How the differences that were deflated have to be undone.
+
+    Where a strip's or tile's columns are no multiple of the step, Adobe's SDK takes rows to be shorter than they are,
+    the specification is silent, and nobody can say what the numbers mean.
+    """
     if compression not in {tags.DEFLATE, tags.OLD_DEFLATE}:
         return 0
     predictor = tiff.integer(directory, tags.PREDICTOR, tags.NO_PREDICTOR)
     if predictor not in _PREDICTOR_STEPS or bits not in {8, 16}:
         _refuse(tiff, f"the mosaic's deflated numbers of {bits} bits with predictor {predictor} are not supported")
-    return _PREDICTOR_STEPS[predictor]
+    step = _PREDICTOR_STEPS[predictor]
+    if step and columns % step:
+        _refuse(tiff, f"the mosaic's predictor {predictor} is not defined for rows of {columns} photosites")
+    return step
 
 
 def _interleave(tiff: TiffFile, directory: Directory) -> tuple[int, int]:

@@ -80,6 +80,30 @@ class Levels:
             black = black + np.asarray(self.black_delta_columns, dtype=np.float32)[None, origin[1] :][:, : shape[1]]
         return black
 
+    def black_of(
+        self, channel: int, rows: NDArray[np.intp], columns: NDArray[np.intp]
+    ) -> np.float32 | NDArray[np.float32]:
+        """Black of one channel at these rows and columns of the active area, as `black_plane` has it there.
+
+        Args:
+            channel: 0 … 3 for R, Gr, Gb, B.
+            rows: Of any shape.
+            columns: Of a shape that goes with it.
+
+        Returns:
+            One number where the file has no deltas, else what broadcasts to the shape of rows with columns.
+
+        >>> levels = Levels(black_level=(1, 2, 3, 4), white_level=99, black_delta_rows=(0, 10, 20, 30))
+        >>> levels.black_of(2, np.array([[1], [3]]), np.array([[0, 2]])).tolist()
+        [[13.0], [33.0]]
+        """
+        black: np.float32 | NDArray[np.float32] = np.float32(self.black_level[channel])
+        if self.black_delta_rows:
+            black = black + np.asarray(self.black_delta_rows, dtype=np.float32)[rows]
+        if self.black_delta_columns:
+            black = black + np.asarray(self.black_delta_columns, dtype=np.float32)[columns]
+        return black
+
     def range_plane(self, cfa_pattern: CfaPattern, shape: tuple[int, int]) -> NDArray[np.float32]:
         """(H, W) float32: stored numbers between black and white at every photosite of the active area."""
         return tile_cell(self.signal_range.astype(np.float32)[channel_grid(cfa_pattern)], shape)

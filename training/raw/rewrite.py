@@ -13,9 +13,7 @@ Source: DNG specification 1.4, chapters 3 and 4; TIFF 6.0, section 15 (tiles).
 from __future__ import annotations
 
 import logging
-import os
 import struct
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import TYPE_CHECKING, BinaryIO
@@ -25,6 +23,7 @@ import numpy as np
 from training.raw import tags
 from training.raw import tiff as types
 from training.raw.atomic import replacing
+from training.raw.bands import thread_pool
 from training.raw.codecs import encode_ljpeg
 from training.raw.digest import new_raw_image_digest
 from training.raw.directory import Field, directory_size, number_field, rewrite_directory
@@ -45,7 +44,6 @@ if TYPE_CHECKING:
     from training.raw.previews import Picture, PreviewPlace
 
 _TILE = 256
-_MAX_THREADS = 8
 _COPY_BYTES = 1 << 20
 _OLD_STORAGE = {
     tags.STRIP_OFFSETS,
@@ -202,7 +200,7 @@ def choose_tile(frame: tuple[int, ...]) -> tuple[int, int]:
 def encoded_tiles(mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int) -> Iterator[bytes]:
     """Every tile in raster order, encoded on several threads, a row of tiles at a time to keep memory small."""
     rows, columns = shape
-    with ThreadPoolExecutor(min(_MAX_THREADS, os.cpu_count() or 1)) as pool:
+    with thread_pool() as pool:
         for row in range(0, mosaic.shape[0], rows):
             corners = range(0, mosaic.shape[1], columns)
             pieces = (mosaic[row : row + rows, column : column + columns] for column in corners)

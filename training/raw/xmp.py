@@ -43,11 +43,14 @@ class Mark:
     """Where these came from: the request, the file, or an estimate."""
     software: str
     """Photosite and its version."""
+    burst: str = ""
+    """The frames that were merged, by name; empty for a single raw."""
 
     @property
     def properties(self) -> list[tuple[str, str]]:
-        """Name and value of each property: `model_digest` is `ModelDigest`."""
-        return [(f.name.title().replace("_", ""), getattr(self, f.name)) for f in fields(self)]
+        """Name and value of each property: `model_digest` is `ModelDigest`; a single raw has no `Burst`."""
+        names = [f.name for f in fields(self) if f.name != "burst" or self.burst]
+        return [(name.title().replace("_", ""), getattr(self, name)) for name in names]
 
 
 class _UnusablePacketError(ValueError):

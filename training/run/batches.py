@@ -45,13 +45,14 @@ def draw_batch(
 
 def collate(patches: Sequence[Patch], device: torch.device) -> Batch:
     """Patches as one batch on a device."""
+    channels = len(patches[0].noisy)
     shot, read = (
-        torch.tensor([[getattr(patch, name)] * 4 for patch in patches], dtype=torch.float32, device=device)
+        torch.tensor([[getattr(patch, name)] * channels for patch in patches], dtype=torch.float32, device=device)
         for name in ("shot_noise", "read_noise")
     )
 
     def stacked(planes: list[NDArray[np.float32] | None]) -> torch.Tensor | None:
-        """(B, 4, h, w), or None where a patch has none."""
+        """(B, C, h, w), or None where a patch has none."""
         known = [each for each in planes if each is not None]
         if len(known) < len(planes):
             return None
@@ -59,7 +60,9 @@ def collate(patches: Sequence[Patch], device: torch.device) -> Batch:
 
     noisy = stacked([patch.noisy for patch in patches])
     actual = [patch.actual_noise for patch in patches if patch.actual_noise is not None]
-    levels = torch.tensor(actual, dtype=torch.float32, device=device)[..., None].expand(-1, -1, 4) if actual else None
+    levels = (
+        torch.tensor(actual, dtype=torch.float32, device=device)[..., None].expand(-1, -1, channels) if actual else None
+    )
     return Batch(
         noisy=cast("torch.Tensor", noisy),
         shot_noise=shot,

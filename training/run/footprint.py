@@ -92,8 +92,8 @@ def measure(config: TrainingConfig, device: torch.device) -> Footprint:
     trial = _Trial(config, device)
     size = min(config.patch_size, -(-TRIAL_SIZE // trial.unit) * trial.unit)
     area = (config.patch_size / size) ** 2
-    planes = torch.rand(1, 4, size, size, device=device)
-    level = torch.full((1, 4), 1e-3, device=device)
+    planes = torch.rand(1, config.channels, size, size, device=device)
+    level = torch.full((1, config.channels), 1e-3, device=device)
     batch = Batch(noisy=planes, shot_noise=level, read_noise=level / 1e3, clean=planes, second=planes)
     trial.step(batch)  # the first one is slower
     saved = _bytes_of_step(trial, batch)

@@ -88,7 +88,7 @@ class HoldOut:
         """(4, h, w) float32."""
         batch = collate([patch], self._device)
         with autocast(self._device, self._dtype):
-            denoised = self._model(batch.noisy, batch.shot_noise, batch.read_noise)
+            denoised = self._objective.denoise(self._model, batch)
         result: NDArray[np.float32] = denoised[0].float().cpu().numpy()
         return result
 

@@ -12,19 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from training.run.muon import Muon
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from training.config import TrainingConfig
 
-OPTIMISERS: dict[str, type[torch.optim.Optimizer]] = {"adamw": torch.optim.AdamW, "adam": torch.optim.Adam}
-
 
 def build_optimiser(config: TrainingConfig, network: torch.nn.Module) -> torch.optim.Optimizer:
     """The configuration's optimiser over a network's parameters."""
-    options: dict[str, Any] = {"lr": config.learning_rate, "weight_decay": config.weight_decay}
-    options["fused"] = True  # one pass over memory: a quarter of the time on a CPU
-    return OPTIMISERS[config.optimiser](network.parameters(), **options)
+    parameters, rate, decay = network.parameters(), config.learning_rate, config.weight_decay
+    if config.optimiser == "muon":
+        return Muon(parameters, lr=rate, weight_decay=decay)
+    adam = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return adam(parameters, lr=rate, weight_decay=decay, fused=True)  # fused: a quarter of the time on a CPU
 
 
 def learning_rate(config: TrainingConfig, step: int) -> float:

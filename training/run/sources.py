@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 from training.datasets.captures import open_captures
 from training.datasets.files import PICTURE_SUFFIXES, files_under
 from training.datasets.mixture import mix
+from training.datasets.noisy_pictures import NoisyPictures
 from training.datasets.sidd import check_pairs, find_pairs, open_sidd
 from training.datasets.sidd_blocks import VALIDATION_NOISY, open_blocks
 from training.datasets.sidd_patches import BlockPatches
 from training.datasets.splits import held_out_groups
-from training.datasets.synthetic import load_pictures
+from training.datasets.synthetic import load_pictures, read_pictures
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -33,7 +34,11 @@ WANTED = {
     "pictures": "a folder of photographs (PNG, JPEG, TIFF), or a pack of them",
     "sidd": "the folder of SIDD-Medium's raw data, best with the validation blocks in it",
     "captures": "a folder of raw files",
+    "srgb": "a folder of photographs (PNG, JPEG, TIFF), or a pack of them",
 }
+
+PHOTOGRAPHED = ("pictures", "srgb")
+"""What photographs are read for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ def open_sources(config: TrainingConfig, folder: Path | None) -> Sources:
         ConfigError: It is missing, half there, or not what the preset wants; says what was wanted and what was found.
     """
     checked = _existing(config, folder)
-    return {"pictures": _open_pictures, "sidd": _open_sidd, "captures": _open_captures}[config.dataset](config, checked)
+    openers = {"pictures": _open_pictures, "sidd": _open_sidd, "captures": _open_captures, "srgb": _open_srgb}
+    return openers[config.dataset](config, checked)
 
 
 def describe_data(config: TrainingConfig, folder: Path | None) -> str:
@@ -70,7 +76,7 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
     if checked.is_file():
         return f"the pack {checked}"
     paths = files_under(checked)
-    if config.dataset == "pictures":
+    if config.dataset in PHOTOGRAPHED:
         paths = [path for path in paths if path.suffix.lower() in PICTURE_SUFFIXES]
     count = len(paths)
     if not count:
@@ -81,7 +87,7 @@ def describe_data(config: TrainingConfig, folder: Path | None) -> str:
 def _existing(config: TrainingConfig, folder: Path | None) -> Path:
     if folder is None:
         raise ConfigError(f"data: {config.preset} wants {WANTED[config.dataset]}; name it with --data")
-    if not (folder.is_dir() or (config.dataset == "pictures" and folder.is_file())):
+    if not (folder.is_dir() or (config.dataset in PHOTOGRAPHED and folder.is_file())):
         raise ConfigError(f"data: there is no folder {folder}; {config.preset} wants {WANTED[config.dataset]}")
     return folder
 
@@ -103,8 +109,12 @@ def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
         return dataclasses.replace(everything, pictures=pictures, names=names)  # type: ignore[arg-type]
 
     def learned_from(photographs: SyntheticRaws) -> PatchSource:
-        mixed = mix(photographs, config.content)
-        return dataclasses.replace(mixed, dark_share=config.dark_share, bright_share=config.bright_share)
+        return dataclasses.replace(
+            mix(photographs, config.content),
+            dark_share=config.dark_share,
+            bright_share=config.bright_share,
+            pairs=config.objective == "noise2noise",
+        )
 
     if kept:
         return Sources(
@@ -118,6 +128,19 @@ def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
         return Sources(learned_from(everything), None, _summary(len(everything.names), 0, "pictures"))
     count = len(named.names)
     return Sources(learned_from(everything), named, _summary(len(everything.names) + count, count, "pictures"))
+
+
+def _open_srgb(config: TrainingConfig, folder: Path) -> Sources:
+    """Judged elsewhere: on the test pictures of a comparison."""
+    pictures = read_pictures(folder, config.patch_size)
+    training = NoisyPictures(
+        pictures=tuple(pictures.values()),
+        names=tuple(pictures),
+        patch_size=config.patch_size,
+        noise=config.picture_noise,
+        pairs=config.objective == "noise2noise",
+    )
+    return Sources(training, None, _summary(len(pictures), 0, "pictures"))
 
 
 def _open_sidd(config: TrainingConfig, folder: Path) -> Sources:

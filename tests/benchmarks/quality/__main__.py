@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data" / "clean"
+STABILISED = [name for name in BASELINES if "white" not in name]
+"""A raw's noise is not white."""
 BUNDLED = ("astronaut", "cat", "coffee", "rocket")
 
 
@@ -63,7 +65,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--pictures", type=Path, help="folder of pictures (default: ../shared/data/clean, if there)")
     parser.add_argument("--models", default="photosite,photosite-n2n", help="models, comma-separated")
     parser.add_argument("--models-dir", type=Path, action="append", default=[], help="a further registry of models")
-    parser.add_argument("--baselines", default=",".join(BASELINES), help="methods, comma-separated; '' for none")
+    parser.add_argument("--baselines", default=",".join(STABILISED), help="methods, comma-separated; '' for none")
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], default="auto")
     parser.add_argument("--every", type=int, default=1, help="judge on every n-th picture only")

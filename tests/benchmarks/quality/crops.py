@@ -21,10 +21,11 @@ from tqdm import tqdm
 from training.baselines import load_baseline
 from training.datasets.held_out_raws import Scene, expose, phone_level, store, stored_noise
 from training.datasets.synthetic import mosaic_rggb
-from training.denoise import denoise_packed, pack_signal, unpack_mosaic
+from training.denoise import denoise_packed
 from training.engines import load_engine
 from training.errors import ConfigError
 from training.noise_choice import choose_noise
+from training.planes import pack_signal, unpack_mosaic
 from training.raw.bayer import red_position
 from training.raw.colour import CameraColour
 from training.raw.dng import read_raw

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from training.baselines import BASELINES, load_baseline
-from training.baselines.colour_planes import TRANSFORM, join, separate
+from training.baselines.colour_planes import TRANSFORMS, join, separate
 from training.errors import ConfigError
 from training.metrics import psnr
 from training.noise import NoiseModel
@@ -64,10 +64,11 @@ def test_a_method_keeps_the_planes_apart(baseline: Baseline) -> None:
     np.testing.assert_allclose(means, [0.1, 0.3, 0.5, 0.7], atol=0.005)
 
 
-def test_join_inverts_separate_and_noise_stays_white() -> None:
-    planes = np.random.default_rng(0).normal(0, 1, (4, 5, 7))
+@pytest.mark.parametrize("count", TRANSFORMS)
+def test_join_inverts_separate_and_noise_stays_white(count: int) -> None:
+    planes = np.random.default_rng(0).normal(0, 1, (count, 5, 7))
     np.testing.assert_allclose(join(separate(planes)), planes, atol=1e-12)
-    np.testing.assert_allclose(TRANSFORM @ TRANSFORM.T, np.eye(4), atol=1e-12)
+    np.testing.assert_allclose(TRANSFORMS[count] @ TRANSFORMS[count].T, np.eye(count), atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["bm3d", "bm3d-colour"])

@@ -9,8 +9,8 @@ import pytest
 from dng_factory import make_dng, sample_mosaic
 
 from training.datasets.captures import open_captures
-from training.denoise import pack_signal
 from training.errors import ConfigError
+from training.planes import pack_signal
 from training.raw.bayer import CFA_PATTERNS, CfaPattern
 from training.raw.dng import read_raw
 

@@ -25,8 +25,8 @@ from training.datasets.held_out_raws import (
     stored_noise,
 )
 from training.datasets.splits import CID22, CLIC_2025, HELD_OUT, KODAK
-from training.denoise import pack_signal
 from training.errors import ConfigError
+from training.planes import pack_signal
 from training.raw.bayer import CFA_PATTERNS, pack, unify
 
 if TYPE_CHECKING:

@@ -21,6 +21,7 @@ from training.finetuning.options import FinetuneOptions
 from training.finetuning.pipeline import finetune
 from training.finetuning.release import publish_finetuned
 from training.finetuning.report import describe, load_report, save_report
+from training.noise import NoiseModel
 from training.raw.dng import read_raw
 from training.raw.image import Rectangle
 from training.raw.render import choose_rendering, render_view
@@ -107,6 +108,23 @@ def test_a_run_ends_with_a_candidate_that_is_not_its_base_and_a_report(
         assert max(shares) <= 1
 
 
+def test_a_residual_unet_is_fine_tuned_from_its_own_patch_size_to_a_new_version(
+    captures: list[Path], tmp_path: Path
+) -> None:
+    publish_model(tmp_path / "models", residual=True)
+    models = Registry([tmp_path / "models"])
+    report = run(captures, models, tmp_path / "run", patch_size=None, batch_size=None)
+    made = publish_finetuned(tmp_path / "run", tmp_path / "models", "mine", known=models)
+    manifest, base = made.manifest(), models.resolve("tiny").manifest()
+    assert (manifest.network, manifest.network_options, manifest.stride) == (base.network, base.network_options, 8)
+    assert report.training["patch_size"] % 8 == 0
+    assert report.training["batch_size"] >= 1
+    assert manifest.parent == "tiny@1"
+    planes = np.full((4, 40, 40), 0.2, dtype=np.float32)
+    noise = NoiseModel.uniform(shot_noise=CAMERA.shot_noise, read_noise=CAMERA.read_noise)
+    assert load_engine(made, "cpu").denoise_tile(planes, noise).shape == planes.shape
+
+
 def test_cancelled_and_called_again_it_ends_with_the_same_weights_and_log(
     captures: list[Path], registry: Registry, tmp_path: Path
 ) -> None:
@@ -149,9 +167,11 @@ def test_a_budget_in_minutes_survives_a_cancel(captures: list[Path], registry: R
             raise CancelledError
 
     with pytest.raises(CancelledError):
-        run(captures, registry, tmp_path / "run", steps=None, minutes=0.005, progress=cancel)
-    steps = load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").config["steps"]
-    assert run(captures, registry, tmp_path / "run", steps=None, minutes=0.005).training["steps"] == steps
+        run(captures, registry, tmp_path / "run", steps=None, minutes=0.05, progress=cancel)
+    assert load_checkpoint(tmp_path / "run" / "checkpoint.safetensors").step == 1
+    gone_on_with = run(captures, registry, tmp_path / "run", steps=None, minutes=0.05).training
+    assert gone_on_with["steps"] > 1
+    assert gone_on_with["seconds"] < 30
 
 
 def test_another_fine_tuning_does_not_go_on_in_its_folder(

@@ -34,3 +34,18 @@ def test_training_without_its_target_is_refused(name: str, missing: str) -> None
     batch = dataclasses.replace(toy_batch(), **{missing: None})
     with pytest.raises(ConfigError, match=f"objective {name}: it needs"):
         build_objective(name).loss(Toy(), batch, 0.0, draws())
+
+
+def test_two_noisy_frames_teach_in_the_mean_what_the_clean_image_would() -> None:
+    batch, model, generator = toy_batch(), Toy(), draws()
+    objective = build_objective("noise2noise", weighting="none")
+    deviation, gaps = 0.2, []
+    for _ in range(400):
+        second = batch.clean + deviation * torch.randn(batch.clean.shape, generator=generator, dtype=torch.float64)
+        given = dataclasses.replace(batch, second=second)
+        clean = dataclasses.replace(batch, second=batch.clean)
+        losses = [objective.loss(model, each, 0.0, draws()) for each in (given, clean)]
+        gradients = [torch.autograd.grad(loss, model.parameters_abc)[0] for loss in losses]
+        gaps.append([(losses[0] - losses[1]).item() - deviation**2, *(gradients[0] - gradients[1]).tolist()])
+    found = torch.tensor(gaps)
+    assert bool((found.mean(dim=0).abs() < 4 * found.std(dim=0) / len(gaps) ** 0.5 + 1e-9).all())

@@ -58,10 +58,18 @@ UNSUPPORTED = {
     "missing, not": _replaced(CFA_PATTERN=None),
     "not red, green and blue": _replaced(CFA_PLANE_COLOR=byte(3, 4, 5)),
     "rectangular": _replaced(CFA_LAYOUT=short(2)),
-    "linear DNG, lossy JPEG": _replaced(PHOTOMETRIC_INTERPRETATION=short(34892), COMPRESSION=short(34892)),
+    "linear DNG, lossy JPEG": _replaced(
+        PHOTOMETRIC_INTERPRETATION=short(34892), COMPRESSION=short(34892), SAMPLES_PER_PIXEL=short(3)
+    ),
+    "monochrome": _replaced(PHOTOMETRIC_INTERPRETATION=short(34892), CFA_PATTERN=None, CFA_REPEAT_PATTERN_DIM=None),
     "only pictures": _replaced(PHOTOMETRIC_INTERPRETATION=short(2)),
     "floating-point": _replaced(SAMPLE_FORMAT=short(3), BITS_PER_SAMPLE=short(16)),
     "deflated numbers of 14 bits": _replaced(COMPRESSION=short(8)),
+    "predictor 34892 is not defined for rows of": {
+        "layout": "deflate-strips",
+        "bits": 16,
+        **_replaced(PREDICTOR=short(34892), IMAGE_WIDTH=long(95)),
+    },
     "with predictor 3 ": {"layout": "deflate-tiles", "bits": 16, **_replaced(PREDICTOR=short(3))},
     "9, VC-5": _replaced(COMPRESSION=short(9)),
     "34892, lossy JPEG": _replaced(COMPRESSION=short(34892)),

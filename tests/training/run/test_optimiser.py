@@ -11,6 +11,7 @@ import torch
 from training.config import TrainingConfig
 from training.errors import ConfigError
 from training.presets import preset
+from training.run.muon import STEP_SIZE, Muon, is_wide, orthogonalise
 from training.run.optimiser import (
     build_optimiser,
     learning_rate,
@@ -134,3 +135,66 @@ def test_a_configuration_of_version_0_1_is_read_with_what_was_then_fixed() -> No
         )
     }  # fmt: skip
     assert TrainingConfig.from_json(old) == config
+
+
+def singular_values(matrix: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.svdvals(matrix.double())
+
+
+@pytest.mark.parametrize("shape", [(64, 576), (256, 64), (128, 128)])
+def test_muon_makes_a_matrix_nearly_orthogonal_and_keeps_its_directions(shape: tuple[int, int]) -> None:
+    matrix = torch.randn(shape, generator=torch.Generator().manual_seed(1)).double()
+    left, values, right = torch.linalg.svd(matrix, full_matrices=False)
+    values = torch.logspace(0, -2, len(values), dtype=torch.float64)  # some directions a hundred times as strong
+    made = orthogonalise((left * values @ right).float()).double()
+    assert singular_values(made).min() > 0.3
+    assert singular_values(made).max() < 1.3
+    cosine = (made * (left @ right)).sum() / made.norm() / (left @ right).norm()
+    assert cosine > 0.97
+
+
+def test_muon_moves_wide_convolutions_by_equal_steps_and_leaves_the_rest_to_adam() -> None:
+    wide, narrow, bias = torch.zeros(64, 64, 3, 3), torch.zeros(64, 9, 3, 3), torch.zeros(64)
+    assert [is_wide(tensor) for tensor in (wide, narrow, bias)] == [True, False, False]
+    generator = torch.Generator().manual_seed(2)
+    parameters = [torch.nn.Parameter(tensor) for tensor in (wide, narrow, bias)]
+    gradients = [torch.randn(tensor.shape, generator=generator) for tensor in parameters]
+    twins = [parameter.detach().clone().requires_grad_() for parameter in parameters[1:]]
+    ours = Muon(parameters, lr=1e-3, weight_decay=1e-2)
+    theirs = torch.optim.AdamW(twins, lr=1e-3, weight_decay=1e-2)
+    for factor in (1.0, 0.3, -2.0):
+        for parameter, gradient in zip([*parameters, *twins], [*gradients, *gradients[1:]], strict=True):
+            parameter.grad = factor * gradient
+        before = parameters[0].detach().clone()
+        ours.step()
+        theirs.step()
+        moved = (parameters[0].detach() - before * (1 - 1e-5)).square().mean().sqrt()
+        assert moved == pytest.approx(1e-3 * STEP_SIZE, rel=0.3), "whatever the gradient's size"
+    for parameter, twin in zip(parameters[1:], twins, strict=True):
+        torch.testing.assert_close(parameter, twin)
+
+
+def test_muons_state_survives_being_named_and_stored() -> None:
+    def network() -> torch.nn.Module:
+        torch.manual_seed(4)
+        return torch.nn.Sequential(torch.nn.Conv2d(4, 64, 3), torch.nn.Conv2d(64, 64, 3)).to(
+            memory_format=torch.channels_last
+        )
+
+    def step(net: torch.nn.Module, optimiser: torch.optim.Optimizer, seed: int) -> None:
+        optimiser.zero_grad()
+        net(torch.randn(2, 4, 8, 8, generator=torch.Generator().manual_seed(seed))).square().mean().backward()
+        optimiser.step()
+
+    config = TrainingConfig(preset="test", objective="supervised", optimiser="muon")
+    one, other = network(), network()
+    first = build_optimiser(config, one)
+    for seed in range(3):
+        step(one, first, seed)
+    other.load_state_dict(one.state_dict())
+    second = build_optimiser(config, other)
+    restore_moments(second, {name: tensor.clone() for name, tensor in moments(first).items()})
+    step(one, first, 9)
+    step(other, second, 9)
+    for ours, theirs in zip(one.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)
