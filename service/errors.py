@@ -23,6 +23,7 @@
        ├─ TusVersionError           the client speaks another version of the upload protocol
        ├─ MediaTypeError            the body is of another type than the route takes
        ├─ LeaseLostError            the job is no longer this worker's: cancelled, or given to another
+       ├─ NewerRecordError          a record that a newer version wrote, and only that one understands (Retry-After)
        ├─ WorkerLostError           every attempt ended with its process
        ├─ OverloadedError           too many requests are being served (Retry-After)
        ├─ QueueFullError            too many jobs wait (Retry-After)
@@ -185,6 +186,14 @@ class LeaseLostError(ServiceError):
     code = "conflict"
 
 
+class NewerRecordError(ServiceError):
+    """A newer version of the service wrote a record that this one does not understand; one that does will see to it."""
+
+    code = "newer_record"
+    retryable = True
+    usual_retry_after_s = 10
+
+
 class WorkerLostError(ServiceError):
     """Every attempt at a job ended with the process that ran it."""
 
@@ -264,6 +273,7 @@ STATUS_BY_ERROR: dict[type[PhotositeError], int] = {
     MediaTypeError: 415,
     OverloadedError: 503,
     LeaseLostError: 409,
+    NewerRecordError: 503,
     WorkerLostError: 500,
     QuotaExceededError: 429,
     QueueFullError: 503,

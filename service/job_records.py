@@ -28,8 +28,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
+from service.errors import NewerRecordError
 from service.schemas import (
     FINISHED_STATES,
     BatchSchema,
@@ -53,6 +54,8 @@ QUEUE_BY_KIND: dict[JobKind, str] = {
     "finetune": "finetune",
     "validate": "validate",
 }
+SCHEMA_VERSION = 1
+"""Of records. Versions next to each other run side by side: raise it only for what an older worker would do wrongly."""
 RUNNING_KEY = "ps:running"
 FINISHED_KEY = "ps:finished"
 LOOSE_KEY = "ps:loose"
@@ -64,8 +67,10 @@ LOCAL_TENANT = "local"
 class Job(BaseModel):
     """One job, as its record has it; times are seconds since 1970 by the Redis server's clock."""
 
-    model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="allow", use_attribute_docstrings=True)  # what a newer version added
 
+    schema_version: int = SCHEMA_VERSION
+    """Version of this form; larger where an older version of the service would do the job wrongly."""
     id: str
     tenant: str = LOCAL_TENANT
     """Whose it is."""
@@ -138,8 +143,17 @@ class Job(BaseModel):
 
     @classmethod
     def from_hash(cls, fields: dict[str, str]) -> Self:
-        """Undo `to_hash`."""
-        return cls.model_validate({name: json.loads(value) for name, value in fields.items()})
+        """Undo `to_hash`; fields that are not known here are kept, and written back.
+
+        Raises:
+            NewerRecordError: It is of a newer form, or asks for something that is not known here.
+        """
+        if int(fields.get("schema_version", SCHEMA_VERSION)) > SCHEMA_VERSION:
+            raise NewerRecordError("the job was handed in to a newer version of the service")
+        try:
+            return cls.model_validate({name: json.loads(value) for name, value in fields.items()})
+        except ValidationError as error:
+            raise NewerRecordError("the job asks for what a newer version knows", detail=str(error)) from error
 
     def to_schema(self) -> JobSchema:
         """As its owner sees it."""
@@ -305,15 +319,26 @@ def let_go(pipeline: "Pipeline", blob: BlobKey, holder: str, now: float) -> None
 
 
 def read(redis: "Redis", job_id: str) -> Job | None:
-    """Read a record; None if there is none."""
+    """Read a record; None if there is none.
+
+    Raises:
+        NewerRecordError: Only a newer version understands it.
+    """
     fields = cast("dict[str, str]", redis.hgetall(job_key(job_id)))
     return Job.from_hash(fields) if fields else None
 
 
 def read_all(redis: "Redis", job_ids: Sequence[str]) -> list[Job | None]:
-    """Read records in one round trip; None for each that there is none of."""
+    """Read records in one round trip; None for each that there is none of, or that only a newer version understands."""
     with redis.pipeline(transaction=False) as pipeline:
         for job_id in job_ids:
             pipeline.hgetall(job_key(job_id))
         records = cast("list[dict[str, str]]", pipeline.execute())
-    return [Job.from_hash(fields) if fields else None for fields in records]
+    return [_understood(fields) if fields else None for fields in records]
+
+
+def _understood(fields: dict[str, str]) -> Job | None:
+    try:
+        return Job.from_hash(fields)
+    except NewerRecordError:
+        return None

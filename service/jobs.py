@@ -31,6 +31,7 @@ from service.errors import (
     JobConflictError,
     JobNotFoundError,
     LeaseLostError,
+    NewerRecordError,
     WorkerLostError,
 )
 from service.job_records import (
@@ -497,7 +498,11 @@ class JobStore:
             raise LeaseLostError(error.message) from error
 
     def _change_all(self, job_ids: list[Any], decide: Decision) -> list[Job]:
-        changed = [self._change(str(job_id), decide) for job_id in job_ids]
+        """Change those that are still there; what only a newer version understands is left to that."""
+        changed = []
+        for job_id in job_ids:
+            with suppress(JobNotFoundError, NewerRecordError):
+                changed.append(self._change(str(job_id), decide))
         return [job for job in changed if job and job.state == "queued"]
 
 

@@ -76,6 +76,8 @@ class Settings(BaseSettings):
     """Path below which a proxy shows the service, as /photosite; the proxy may take it off, or leave it."""
     trusted_proxies: str = "127.0.0.1"
     """Addresses and networks, comma-separated, whose X-Forwarded-For and -Proto are believed; *: anybody's."""
+    max_wrong_keys_per_minute: Annotated[int, Field(ge=0)] = 30
+    """Wrong keys from one address within a minute after which its next ones are answered 429 unseen; 0: any number."""
     require_keys: bool = True
     """Whether requests need an API key; `photosite serve` on a loopback address needs none."""
     retention_days: Positive = 30

@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.admission import Admission
 from service.api.courtesy import Courtesy
+from service.api.guesses import Guesses
 from service.api.sessions import COOKIE, check_same_origin
 from service.captures import CaptureStore
 from service.erasure import Estate
@@ -48,6 +49,7 @@ class Services:
     queue: JobQueue
     metrics: ApiMetrics
     courtesy: Courtesy
+    guesses: Guesses
 
     @property
     def estate(self) -> Estate:
@@ -82,6 +84,7 @@ def make_services(settings: Settings) -> Services:
         queue=JobQueue(make_celery_app(settings)),
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir, settings.data_dir),
         courtesy=Courtesy(),
+        guesses=Guesses(settings.max_wrong_keys_per_minute),
     )
 
 
@@ -110,10 +113,11 @@ async def get_tenant(
 
     Raises:
         AuthenticationError: There is no key where one is needed, or it is not known.
+        QuotaExceededError: Many wrong ones came from the same address.
         PermissionDeniedError: A browser asks for a change that no page of ours has asked it for.
     """
     if credentials is not None:
-        return await run_in_threadpool(services.tenants.authenticate, credentials.credentials)
+        return await services.guesses.judge(request, credentials.credentials, services.tenants.authenticate)
     tenant = await run_in_threadpool(services.sessions.tenant_of, token) if token else None
     check_same_origin(request, proof=tenant is not None)
     if tenant is not None:

@@ -93,6 +93,8 @@ class Api(FastAPI):
                 _summarise(operation)
                 if "security" in operation and method.upper() not in SAFE_METHODS:
                     operation["responses"].setdefault("403", declare_problem(403))
+                if "security" in operation:  # too many wrong keys
+                    operation["responses"].setdefault("429", declare_problem(429))
                 if not self._needs_keys and "security" in operation:
                     operation["security"].insert(0, {})
         return super().openapi()

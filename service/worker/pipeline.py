@@ -12,7 +12,13 @@ from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
-from service.errors import BrokerUnavailableError, JobNotFoundError, LeaseLostError, StorageUnavailableError
+from service.errors import (
+    BrokerUnavailableError,
+    JobNotFoundError,
+    LeaseLostError,
+    NewerRecordError,
+    StorageUnavailableError,
+)
 from service.logs import log_fields
 from service.traces import span
 from service.worker.lease import Lease
@@ -32,7 +38,7 @@ logger = logging.getLogger(__name__)
 def run_job(job_id: str, workshop: Workshop) -> None:
     """Do a job, if it is still to be done, and settle how it ended."""
     job = None
-    with suppress(JobNotFoundError):  # erased while its message waited
+    with suppress(JobNotFoundError, NewerRecordError):  # erased while its message waited; or a newer worker's
         job = workshop.jobs.claim(job_id)
     if job is None:
         logger.info("job %s: nothing to do", job_id)

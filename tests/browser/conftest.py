@@ -10,7 +10,7 @@ from browser_pages import SIZES, THEMES, Visit, visit
 from dng_factory import make_dng, sample_mosaic
 from playwright.sync_api import sync_playwright
 from redis_servers import SERVERS, find_server
-from service_process import RunningService, serve
+from service_process import USUAL, RunningService, serve
 from sidd_factory import make_blocks
 from tiny_models import publish_model
 
@@ -57,6 +57,9 @@ def service(program: Callable[[str], str], tmp_path_factory: pytest.TempPathFact
     datasets.mkdir(parents=True)
     make_blocks(datasets, images=2, blocks=2, benchmark=True)
     settings = {
+        **USUAL,  # on a busy machine, impatience would take a slow worker for a dead one, and its files for nobody's
+        "PHOTOSITE_BLOB_GRACE_S": "60",
+        "PHOTOSITE_DEVICE": "cpu",
         "PHOTOSITE_REDIS_SERVER": find_server(SERVERS[0], program),
         "PHOTOSITE_MODELS_DIR": str(models),
         "OMP_NUM_THREADS": "1",  # the networks are so small that more threads only wait for each other

@@ -150,6 +150,7 @@ def make_app(redis_url: str, raw: bytes, tmp_path: Path) -> Iterator[Callable[[b
             max_wait_s=0.1,
             max_queued_jobs=1_000_000,
             max_queued_jobs_per_tenant=1_000_000,
+            max_wrong_keys_per_minute=0,
             webhook_secret="whsec_" + "QUJD" * 8,
         )
         app = create_app(settings)

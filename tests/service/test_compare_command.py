@@ -152,3 +152,10 @@ def test_sidds_frames_teach_and_its_validation_blocks_judge(folder: Path) -> Non
     noisy = float(table["(noisy input)"][0].split(" / ")[0])
     assert all(float(table[name][0].split(" / ")[0]) > noisy - 4 for name in ("supervised", "noise2noise"))
     assert (folder / "run" / "comparison.md").read_text(encoding="utf-8").startswith("| method | validation blocks |")
+
+
+def test_a_budget_in_minutes_ends_trainings_and_pictures(folder: Path) -> None:
+    assert compare(folder, "supervised,dip", "--draws", "1", "--budget", "minutes=0.01") == 0
+    table = rows(folder)
+    assert int(table["supervised"][1]) >= 1
+    assert table["dip"][-1] == "minutes=0.01 for all pictures"

@@ -1,6 +1,6 @@
 """The frames of a burst: read one by one, and refused with a reason where they do not fit together.
 
-In the flow: read_raw → **check_fits** → align, merge.
+In the flow: read_raw → **FrameCheck** → align, merge → **FrameCheck**.
 """
 
 from __future__ import annotations
@@ -58,9 +58,11 @@ class FrameCheck:
             raise UnsupportedRawError(
                 f"{name} does not belong to the burst: its {what} is {theirs}, that of {self._name} is {ours}"
             )
-        twin = self._seen.setdefault(_digest(raw), name)
-        if twin != name:
+        digest = _digest(raw)
+        if digest in self._seen:
+            twin = self._seen[digest]
             raise UnsupportedRawError(f"{name} is the same exposure as {twin}: merging them takes no noise away")
+        self._seen[digest] = name
 
     def check_placement(self, name: str, placement: Placement) -> None:
         """Take a frame for one of the same scene, or refuse it.

@@ -33,8 +33,6 @@ NoiseParameters = Literal["known", "constant", "variable"]
 LEVELS = 5
 SMALL = 0.1
 """First weights of the last layer, and of the last ones of residual blocks, against He initialisation."""
-FIRST_DEVIATION = 0.2
-"""What an unknown noise is taken for at first: a number whose softplus is about 0.1."""
 
 
 class BlindSpotUNet(Network):
@@ -75,7 +73,7 @@ class BlindSpotUNet(Network):
         self.branch = _HalfPlaneUNet(in_channels, width, slope)
         self.mixers = nn.ModuleList([nn.Conv2d(4 * wide, 4 * wide, 1), nn.Conv2d(4 * wide, wide, 1)])
         self.last = nn.Conv2d(wide, out_channels - estimates, 1)
-        self.constant = nn.Parameter(torch.full((estimates,), FIRST_DEVIATION)) if noise == "constant" else None
+        self.constant = nn.Parameter(torch.zeros(estimates)) if noise == "constant" else None
         self.estimator = (
             UNet(in_channels=in_channels, out_channels=estimates, width=width) if noise == "variable" else None
         )
@@ -100,7 +98,7 @@ class BlindSpotUNet(Network):
         if self.constant is not None:
             return self.constant[None, :, None, None]
         if self.estimator is not None:
-            means: Tensor = self.estimator(features).float().mean(dim=(2, 3), keepdim=True) + FIRST_DEVIATION
+            means: Tensor = self.estimator(features).float().mean(dim=(2, 3), keepdim=True)
             return means
         return None
 

@@ -50,6 +50,8 @@ Kind = Literal["gaussian", "poisson", "poisson-gaussian"]
 """Of unknown noise: read noise, shot noise, or both, one parameter each."""
 FIRST_SPREAD = 0.1
 """The prior's standard deviation before anything is learned."""
+PACE, FIRST_ESTIMATE = 10, -4.0
+"""A single learned number moves by one learning rate a step, and has far to go; softplus(−4) is 0.018."""
 SMALLEST_DEVIATION = 1e-3
 """Unknown parameters are the square of a standard deviation, which is never smaller."""
 NOISE_BONUS = 0.1
@@ -129,7 +131,8 @@ class Laine(Objective):
         shot, read = batch.shot_noise[..., None, None], batch.read_noise[..., None, None]
         if self.noise == "known":
             return shot * lit + read + 0.375 * shot.square()  # the photon or so of dark places, as elsewhere
-        learned = (F.softplus(estimates) / 10 + SMALLEST_DEVIATION).square()  # (B, estimates, h, w)
+        deviation = F.softplus(PACE * estimates + FIRST_ESTIMATE) + SMALLEST_DEVIATION
+        learned = deviation.square()  # (B, estimates, h, w)
         if self.kind == "gaussian":
             return learned.expand_as(mean)
         poisson = learned[:, :1] * lit.clamp(min=SMALLEST_DEVIATION)

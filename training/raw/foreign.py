@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -67,7 +68,7 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
         UnsupportedRawError: A raw file of a kind that we do not take.
         RawTooLargeError: More pixels than the limits allow.
     """
-    _check_offsets(path)
+    _check_directories(path)
     make, model = foreign_camera(path)
     camera = " ".join(part for part in (make, model) if part) or kind
     try:
@@ -78,29 +79,38 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
     return ForeignRaw(raw=RawImage(mosaic=mosaic, metadata=metadata), preview=preview)
 
 
-def _check_offsets(path: Path) -> None:
-    """Refuse a TIFF whose mosaic's directory does not say where it lies: LibRaw would decode the file's header.
+def _check_directories(path: Path) -> None:
+    """Refuse a TIFF that LibRaw would decode to nonsense without a word.
 
-    Other kinds of files, and directories that are too odd for us, are LibRaw's to judge.
+    Where a mosaic's directory does not say where it lies, it would take the file's header for it; what is missing at a
+    file's end, it would take for zeros; a table that only DNGs have, it would apply. Other kinds of files, and
+    directories that are too odd for us, are its to judge.
     """
     try:
         with open_tiff(path) as tiff:
-            size = tiff.size
-            found = [_offsets(tiff, directory) for directory in tiff.directories]
+            size, directories = tiff.size, tiff.directories
+            found = [_extents(tiff, directory) for directory in directories]
     except RawError:
         return
-    for offsets in found:
-        if offsets is not None and not all(_HEADER_BYTES <= offset < size for offset in offsets or (0,)):
+    for extents in found:
+        if extents is not None and not all(_HEADER_BYTES <= start < size for start, _ in extents or [(0, 0)]):
             raise UnreadableRawError("the file is corrupt: it does not say where its mosaic lies")
+        if extents is not None and any(start + count > size for start, count in extents):
+            raise UnreadableRawError(f"the file is cut off: its mosaic ends after its {size} bytes")
+    if any(tags.LINEARIZATION_TABLE in directory.entries for directory in directories):
+        raise UnreadableRawError("the file is corrupt: it is no DNG, but has a DNG's LinearizationTable")
 
 
-def _offsets(tiff: TiffFile, directory: Directory) -> tuple[int, ...] | None:
-    """Where a mosaic's strips or tiles begin; None for a directory of something else."""
+def _extents(tiff: TiffFile, directory: Directory) -> list[tuple[int, int]] | None:
+    """Where a mosaic's strips or tiles begin, and their sizes, 0 for unknown; None for another directory."""
     meaning = tiff.integer(directory, tags.PHOTOMETRIC_INTERPRETATION, -1)
     is_mosaic = meaning == tags.COLOR_FILTER_ARRAY or tags.CFA_PATTERN in directory.entries
     if not is_mosaic or tags.IMAGE_WIDTH not in directory.entries:
         return None
-    return tiff.integers(directory, tags.STRIP_OFFSETS) or tiff.integers(directory, tags.TILE_OFFSETS)
+    for places, sizes in ((tags.STRIP_OFFSETS, tags.STRIP_BYTE_COUNTS), (tags.TILE_OFFSETS, tags.TILE_BYTE_COUNTS)):
+        if places in directory.entries:
+            return list(zip_longest(tiff.integers(directory, places), tiff.integers(directory, sizes), fillvalue=0))
+    return []
 
 
 def _metadata(facts: dict[str, Any], shape: tuple[int, ...], make: str, model: str, kind: str) -> RawMetadata:

@@ -19,15 +19,16 @@ _OTHER_FRAMES = set(range(0xC0, 0xD0)) - {0xC3, 0xC4, 0xC8, 0xCC}
 
 _METADATA = {0xE1, 0xED}
 _START_OF_SCAN = 0xDA
-_END_OF_IMAGE = 0xD9
+_END_OF_IMAGE = b"\xff\xd9"
 _RESTART = 0xD0
+_RESTART_INTERVAL = 0xDD
 _HUFFMAN_TABLES = 0xC4
 _TABLE_HEADER = 17
 """Bytes of a Huffman table before its values: its number, and how many codes of each length it has."""
 _LONGEST_CODE = 16
 _NEVER_NOTHING = 8
 """A difference of eight bits, which is no multiple of 256."""
-_OTHER_END = b"\xfe" + 63 * b"\xa5" + b"\xff\xd9"
+_OTHER_END = b"\xfe" + 63 * b"\xa5" + _END_OF_IMAGE
 """Bits that differ from the zeros that decoders make up, and the end."""
 
 
@@ -80,20 +81,22 @@ def other_form(data: bytes) -> tuple[bytes, int]:
     Raises:
         UnreadableRawError: It is cut off, or there is something else than numbers between its header and its end.
     """
-    parts, at, offset = [data[:2]], 2, 0
+    parts, at, offset, restarts = [data[:2]], 2, 0, False
     while at + 4 <= len(data) and data[at] == 0xFF:
         marker = data[at + 1]
         (length,) = struct.unpack_from(">H", data, at + 2)
         segment = data[at : at + 2 + length]
         at += 2 + length
-        if marker == _SOF3 and segment[4] <= 8:
+        if marker == _SOF3 and b"\1" <= segment[4:5] <= b"\x08":
             offset = (1 << 15) - (1 << (segment[4] - 1))
             segment = segment[:4] + bytes([16]) + segment[5:]
         if marker == _HUFFMAN_TABLES:
             segment = _complete_tables(segment)
+        restarts |= marker == _RESTART_INTERVAL
         parts.append(segment)
         if marker == _START_OF_SCAN:
-            return b"".join([*parts, data[at : _end_of_numbers(data, at)], _OTHER_END]), offset
+            end = _end_of_numbers(data, at, restarts=restarts)
+            return b"".join([*parts, data[at:end], _OTHER_END]), offset
     raise UnreadableRawError("a chunk of the mosaic is cut off")
 
 
@@ -118,16 +121,25 @@ def _complete_tables(segment: bytes) -> bytes:
     return segment[:2] + struct.pack(">H", 2 + len(body)) + body
 
 
-def _end_of_numbers(data: bytes, start: int) -> int:
+def _end_of_numbers(data: bytes, start: int, *, restarts: bool) -> int:
+    """Where the numbers end, with nothing but the picture's end after them.
+
+    Within them 0xFF is followed by 0, or, where the header says so, is a marker at which a decoder starts anew.
+    """
     coded = np.frombuffer(data, np.uint8)[start:]
     escapes = np.flatnonzero(coded[:-1] == 0xFF)
     following = coded[escapes + 1]
-    markers = escapes[(following != 0) & (following != 0xFF) & ((following < _RESTART) | (following > _RESTART + 7))]
+    allowed = following == 0
+    if restarts:
+        allowed |= (following >= _RESTART) & (following < _RESTART + 8)
+    markers = escapes[~allowed]
     if not len(markers):
         raise UnreadableRawError("a chunk of the mosaic is cut off")
-    if len(markers) > 1 or coded[markers[0] + 1] != _END_OF_IMAGE:
+    end = start + int(markers[0])
+    after = data[end:].lstrip(b"\xff")  # any number of them may come before a marker's own byte
+    if after[:1] != _END_OF_IMAGE[1:] or _END_OF_IMAGE in after:
         raise UnreadableRawError("a chunk of the mosaic is corrupt: there are markers among its numbers")
-    return start + int(markers[0])
+    return end
 
 
 class PictureFrame(NamedTuple):

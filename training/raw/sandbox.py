@@ -7,7 +7,7 @@ stdin closes. A codec that crashes, spins or swallows memory takes only this pro
 In the flow: decode.py → **sandbox** → codecs.py for a DNG's chunks, libraw.py for another maker's raw. Imports neither
 torch nor celery, and starts in a tenth of a second; LibRaw is loaded by the first file that needs it.
 
-Source: the limits are setrlimit(2) and, on Linux, PR_SET_NO_NEW_PRIVS of prctl(2).
+Source: the limits are setrlimit(2) and, on Linux, PR_SET_NO_NEW_PRIVS of prctl(2) and unshare(2).
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PR_SET_NO_NEW_PRIVS = 38
+_CLONE_NEWUSER, _CLONE_NEWNET = 0x1000_0000, 0x4000_0000
 _MAX_OPEN_FILES = 16
 
 
@@ -47,7 +48,7 @@ def main() -> None:
 
 
 def confine() -> None:
-    """Limit this process for good: no files written, no core dumps, few open files, no new privileges."""
+    """Limit this process for good: no files written, no core dumps, few open files, no new privileges, no network."""
     for kind, most in (
         (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_CORE, 0),
@@ -55,7 +56,15 @@ def confine() -> None:
     ):
         resource.setrlimit(kind, (most, most))
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        libc = ctypes.CDLL(None)
+        _leave_network(libc)
+        libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+
+
+def _leave_network(libc: ctypes.CDLL) -> None:
+    """Go where there is no network, if the kernel allows it: to root, else in a user namespace; containers may not."""
+    if libc.unshare(_CLONE_NEWNET):
+        libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET)
 
 
 def limit_request(*, memory_bytes: int, cpu_s: float) -> None:

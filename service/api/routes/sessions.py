@@ -28,7 +28,7 @@ async def show_session(request: Request, response: Response, services: ServicesD
     "",
     responses={
         200: {"description": "A session has begun", "headers": declare_headers(Set_Cookie="The session")},
-        **declare_problems(401, 403, 408, 413, 415, 422, 503),
+        **declare_problems(401, 403, 408, 413, 415, 422, 429, 503),
     },
 )
 async def begin_session(
@@ -36,7 +36,7 @@ async def begin_session(
 ) -> SessionSchema:
     """Sign in with an API key: from here on a cookie stands for it, which no script can read."""
     check_same_origin(request, proof=False)
-    token, tenant = await run_in_threadpool(services.sessions.begin, body.key)
+    token, tenant = await services.guesses.judge(request, body.key, services.sessions.begin)
     set_cookie(response, request, token)
     response.headers["Cache-Control"] = "no-store"
     return _describe(tenant, services)

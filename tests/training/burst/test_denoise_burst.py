@@ -195,10 +195,11 @@ def test_a_frame_of_another_scene_is_refused(tmp_path: Path) -> None:
 
 def test_the_same_exposure_twice_is_refused(tmp_path: Path) -> None:
     sources = make_burst(tmp_path, [SCENE] * 2, SHIFTS[:2])
-    copy = tmp_path / "copy.dng"
-    copy.write_bytes(sources[1].read_bytes())
-    with pytest.raises(UnsupportedRawError, match=r"copy\.dng is the same exposure as 1\.dng"):
-        run([*sources, copy], tmp_path / "out.dng")
+    (tmp_path / "other").mkdir()
+    for copy in (tmp_path / "copy.dng", tmp_path / "other" / "1.dng"):
+        copy.write_bytes(sources[1].read_bytes())
+        with pytest.raises(UnsupportedRawError, match=rf"{copy.stem}\.dng is the same exposure as 1\.dng"):
+            run([*sources, copy], tmp_path / "out.dng")
 
 
 def test_one_frame_is_no_burst(tmp_path: Path) -> None:

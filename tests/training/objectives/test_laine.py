@@ -149,7 +149,7 @@ def test_unknown_noise_is_taken_from_the_network_and_preferred(kind: str, estima
     batch, model = toy_batch(), model_of(14 + estimates)
     objective = build_objective("laine", noise="constant", kind=kind)
     said = objective.prior(model, batch)
-    learned = (nn.functional.softplus(model.network.outputs[0, 14:, 0, 0].float()) / 10 + 1e-3).square().tolist()
+    learned = (nn.functional.softplus(10 * model.network.outputs[0, 14:, 0, 0].float() - 4) + 1e-3).square().tolist()
     lit = said.mean.clamp(min=0)
     expected = {
         "gaussian": learned[0] + 0 * lit,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import imagecodecs
 import numpy as np
 import pytest
@@ -51,7 +53,7 @@ def test_a_lossless_jpeg_that_is_cut_off_is_an_error_wherever_it_is_cut(componen
             decode_ljpeg(data[:size].ljust(len(data), b"\0"), TILE.size)
 
 
-@pytest.mark.parametrize("marker", ["ffd9", "ffda", "ffc4", "fffe"])
+@pytest.mark.parametrize("marker", ["ffd9", "ffda", "ffc4", "fffe", "ffd0", "ffd7", "ffff"])
 @pytest.mark.parametrize("components", [1, 2, 4])
 def test_numbers_that_end_early_are_not_made_up(components: int, marker: str) -> None:
     whole = encode_any_ljpeg(TILE, 14, components)
@@ -91,6 +93,15 @@ def test_every_predictor_decodes_at_every_depth(bits: int, predictor: int) -> No
     tile = sample_mosaic(48, 64, bits)
     data = encode_any_ljpeg(tile, bits, 2, predictor)
     assert (decode_ljpeg(data, tile.size).reshape(tile.shape) == tile).all()
+
+
+@pytest.mark.parametrize("marker", ["ffc3", "ffc4", "ffdd"])
+def test_a_header_too_short_for_what_it_announces_is_refused_or_harmless(marker: str) -> None:
+    whole = encode_any_ljpeg(TILE, 14)
+    scan = whole.index(b"\xff\xda")
+    with contextlib.suppress(UnreadableRawError):
+        decoded = decode_ljpeg(whole[:scan] + bytes.fromhex(marker) + b"\0\2" + whole[scan:], TILE.size)
+        assert (decoded.reshape(TILE.shape) == TILE).all()
 
 
 @pytest.mark.parametrize("padding", [b"\0", b"\0\0\0", b"\xff", b"\xff\xff\xff"])

@@ -239,6 +239,25 @@ def test_a_file_that_does_not_say_where_its_mosaic_lies_is_refused(tmp_path: Pat
         read_raw(path)
 
 
+@pytest.mark.parametrize("missing", [1, 22, 2000])
+def test_zeros_are_not_made_up_at_the_end_of_a_file_that_is_cut_off(tmp_path: Path, missing: int) -> None:
+    path = make_nef(tmp_path / "a.nef", sample_mosaic(100, 120, bits=12))
+    path.write_bytes(path.read_bytes()[:-missing])
+    with pytest.raises(UnreadableRawError, match="cut off"):
+        read_raw(path)
+
+
+def test_a_table_that_only_dngs_have_is_not_applied(tmp_path: Path) -> None:
+    path = make_pef(tmp_path / "a.pef", sample_mosaic(100, 120, bits=12))
+    data = bytearray(path.read_bytes())
+    with open_tiff(path) as tiff:
+        artist = tiff.chain[0].entries[0x013B].entry_offset
+    struct.pack_into(">HH", data, artist, tags.LINEARIZATION_TABLE, 3)
+    path.write_bytes(data)
+    with pytest.raises(UnreadableRawError, match="LinearizationTable"):
+        read_raw(path)
+
+
 def test_what_was_in_memory_is_never_shown(tmp_path: Path) -> None:
     path = make_pef(tmp_path / "a.pef", sample_mosaic(100, 120, bits=12))
     data = bytearray(path.read_bytes())

@@ -179,6 +179,19 @@ def test_it_may_neither_write_files_nor_gain_privileges(decoder: Decoder, dng: P
 
 
 @on_linux
+def test_it_has_no_network_where_the_kernel_allows_that(decoder: Decoder, dng: Path) -> None:
+    allowed = (
+        "import ctypes, sys; c = ctypes.CDLL(None); sys.exit(c.unshare(1 << 30) and c.unshare((1 << 30) | (1 << 28)))"
+    )
+    if _run(allowed).returncode:
+        pytest.skip("this kernel, or container, allows no network namespace")
+    decoder.decode(dng, _layout(dng))
+    interfaces = Path(f"/proc/{decoder.process_id}/net/dev").read_text().splitlines()[2:]
+    assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
+    assert not Path(f"/proc/{decoder.process_id}/net/route").read_text().splitlines()[1:]
+
+
+@on_linux
 def test_it_knows_nothing_of_our_environment(decoder: Decoder, dng: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PHOTOSITE_REDIS_URL", "redis://:secret@host")
     decoder.decode(dng, _layout(dng))
