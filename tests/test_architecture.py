@@ -127,7 +127,7 @@ def test_the_command_line_loads_little_before_it_knows_the_command() -> None:
 def test_looking_at_a_raw_loads_little() -> None:
     found = loaded_by("service.cli; service.cli.make_parser('inspect'); import training.capture_facts")
     assert "numpy" in found
-    assert not found & {"torch", "scipy", "pydantic", "tqdm", "rawpy", "imagecodecs"}
+    assert not found & {"torch", "scipy", "pydantic", "tqdm", "rawpy"}
 
 
 def test_the_client_loads_nothing_of_the_server() -> None:

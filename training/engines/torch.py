@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _M_TRIM_THRESHOLD, _M_MMAP_MAX, _INT_MAX = -1, -4, (1 << 31) - 1
 
-MEMORY_BYTES = {"cpu": 360 << 20, "cuda": 2 << 30}
+MEMORY_BYTES = {"cpu": 280 << 20, "cuda": 2 << 30}
 """What a tile may take on a device. The larger it is, the less is computed twice, in halos; a processor computes the
 faster the more of a tile its caches hold, and a service runs beside others."""
 BATCH_SIZES = {"cpu": 1, "cuda": 4}

@@ -1,27 +1,29 @@
-"""The network alone against the reference: the papers' U-Net as its authors run it, eager float32, contiguous.
+"""A network alone: the engine's, or the reference, the papers' U-Net as its authors run it: eager float32, contiguous.
 
-`python -m benchmarks.speed.networks MODEL CLOCK ROUNDS [MODELS_DIR]` prints one JSON object.
+`python -m benchmarks.speed.networks reference|MODEL CLOCK [MODELS_DIR]` prints one JSON object. Each is measured in
+processes of its own, because an engine changes how a process takes its memory, which would help the reference, too.
 """
 
 from __future__ import annotations
 
 import json
-import statistics
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from benchmarks.speed.clocks import now, spread
+from benchmarks.speed.clocks import now
 from benchmarks.speed.raws import READ_NOISE, SHOT_NOISE
 
-from training.engines.torch import TorchEngine
+from training.engines.torch import TorchEngine, choose_device
 from training.networks import build_network
 from training.noise import NoiseModel
 from training.registry import default_registry
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from benchmarks.speed.clocks import Clock
 
 SIDE = 512
@@ -29,43 +31,49 @@ SIDE = 512
 NOISE = NoiseModel.uniform(shot_noise=SHOT_NOISE, read_noise=READ_NOISE)
 
 
-def compare_networks(engine: TorchEngine, clock: Clock, rounds: int) -> dict[str, Any]:
-    """Seconds per sensor megapixel of engine and reference, in turns; neither overlaps tiles here."""
-    reference = build_network("unet", in_channels=4).eval().to(engine.device)
-    packed = torch.rand(1, 4, SIDE, SIDE, device=engine.device)
-    side = engine.tile_size
-    tile = np.random.default_rng(0).random((4, side, side), dtype=np.float32)
+def measure_reference(clock: Clock) -> dict[str, Any]:
+    """Seconds per sensor megapixel, on a card if there is one."""
+    device = choose_device("auto")
+    network = build_network("unet", in_channels=4).eval().to(device)
+    packed = torch.rand(1, 4, SIDE, SIDE, device=device)
 
-    def reference_seconds() -> float:
-        started = now(clock)
+    def run() -> None:
         with torch.inference_mode():
-            reference(packed).cpu()
-        return (now(clock) - started) / (4e-6 * SIDE**2)
+            network(packed).cpu()
 
-    def engine_seconds() -> float:
-        started = now(clock)
-        engine.denoise_tile(tile, NOISE)
-        return (now(clock) - started) / (4e-6 * side**2)
+    return {"s_per_mp": _least_seconds(run, clock) / (4e-6 * SIDE**2)}
 
-    reference_seconds(), engine_seconds()
-    turns = [(reference_seconds(), engine_seconds()) for _ in range(rounds)]
-    slow, fast = zip(*turns, strict=True)
+
+def measure_engine(engine: TorchEngine, clock: Clock) -> dict[str, Any]:
+    """The same of an engine, on a tile of its own size, which nothing overlaps."""
+    tile = np.random.default_rng(0).random((4, engine.tile_size, engine.tile_size), dtype=np.float32)
     return {
         "engine": f"{engine.manifest.reference} ({engine.manifest.network}), {engine.device} {engine.precision}",
         "tile": engine.tile_size,
         "halo": engine.manifest.halo,
-        "reference_s_per_mp": statistics.median(slow),
-        "network_s_per_mp": statistics.median(fast),
-        "ratios": [one / other for one, other in turns],
-        "ratio": spread([one / other for one, other in turns]),
+        "s_per_mp": _least_seconds(lambda: engine.denoise_tile(tile, NOISE), clock) / (4e-6 * engine.tile_size**2),
     }
+
+
+def _least_seconds(run: Callable[[], object], clock: Clock) -> float:
+    """Of two runs, after one that does not count."""
+    run()
+    seconds = []
+    for _ in range(2):
+        started = now(clock)
+        run()
+        seconds.append(now(clock) - started)
+    return min(seconds)
 
 
 def main(arguments: list[str]) -> None:
     """Measure, print."""
-    model, clock, rounds, *models = arguments
-    engine = TorchEngine(default_registry(*map(Path, models)).resolve(model))
-    print(json.dumps(compare_networks(engine, "cpu" if clock == "cpu" else "wall", int(rounds))))
+    clock: Clock = "cpu" if arguments[1] == "cpu" else "wall"
+    if arguments[0] == "reference":
+        found = measure_reference(clock)
+    else:
+        found = measure_engine(TorchEngine(default_registry(*map(Path, arguments[2:])).resolve(arguments[0])), clock)
+    print(json.dumps(found))
 
 
 if __name__ == "__main__":
