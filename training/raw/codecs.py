@@ -111,12 +111,13 @@ def decode_deflated(
     return numbers.astype(np.uint16)
 
 
-def decode_jpeg_xl(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint16]:
+def decode_jpeg_xl(data: bytes, shape: tuple[int, int], bits: int) -> NDArray[np.uint16]:
     """Decode a JPEG XL of one channel; what it claims to be as large as, the address space limits.
 
     Args:
         data: The whole chunk.
         shape: (rows, columns).
+        bits: Bits of a number, 8 … 16; up to 8 are bytes in the stream, too.
 
     Returns:
         (rows, columns) uint16.
@@ -128,7 +129,7 @@ def decode_jpeg_xl(data: bytes, shape: tuple[int, int]) -> NDArray[np.uint16]:
         decoded = np.asarray(imagecodecs.jpegxl_decode(data))
     except (RuntimeError, ValueError) as error:  # JpegxlError is one of the former
         raise UnreadableRawError("a chunk of the mosaic cannot be decoded as JPEG XL", detail=str(error)) from error
-    if decoded.shape != shape or decoded.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+    if decoded.shape != shape or decoded.dtype != (np.uint8 if bits <= 8 else np.uint16):
         found = f"{decoded.shape} {decoded.dtype}"
         raise UnreadableRawError(f"a chunk of the mosaic decodes to {found}, wanted whole numbers of {shape}")
     return decoded.reshape(shape).astype(np.uint16)

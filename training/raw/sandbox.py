@@ -112,7 +112,7 @@ def _decode_chunk(data: bytes, shape: tuple[int, int], request: dict[str, Any]) 
     if request["compression"] == tags.UNCOMPRESSED:
         return decode_packed(data, shape, request["bits_per_sample"], request["byte_order"])
     if request["compression"] == tags.JPEG_XL:
-        return decode_jpeg_xl(data, shape)
+        return decode_jpeg_xl(data, shape, request["bits_per_sample"])
     if request["compression"] in {tags.DEFLATE, tags.OLD_DEFLATE}:
         bits, byte_order, step = (request[name] for name in ("bits_per_sample", "byte_order", "predictor_step"))
         return decode_deflated(data, shape, bits, byte_order, step)

@@ -114,17 +114,18 @@ def test_deflated_bytes_are_numbers_of_8_bits() -> None:
         imagecodecs.jpegxl_encode(np.zeros((64, 64, 3), np.uint8)),
         imagecodecs.jpegxl_encode(np.zeros((64, 64), np.float32)),
         imagecodecs.jpegxl_encode(MOSAIC[:32, :128].copy(), lossless=True),
+        imagecodecs.jpegxl_encode((MOSAIC[:64, :64] >> 8).astype(np.uint8), lossless=True),
         b"no JPEG XL",
     ],
-    ids=["smaller", "cut off", "in colour", "floating point", "of another shape", "nonsense"],
+    ids=["smaller", "cut off", "in colour", "floating point", "of another shape", "of bytes", "nonsense"],
 )
 def test_a_jpeg_xl_that_is_no_mosaic_is_refused(data: bytes) -> None:
     with pytest.raises(UnreadableRawError):
-        decode_jpeg_xl(bytes(data), (64, 64))
+        decode_jpeg_xl(bytes(data), (64, 64), 16)
 
 
 def test_a_jpeg_xl_that_is_cut_off_is_refused_wherever_it_is_cut() -> None:
     whole = bytes(imagecodecs.jpegxl_encode(MOSAIC[:64, :64].copy(), lossless=True))
     for size in [*range(100), len(whole) // 2, len(whole) - 1]:
         with pytest.raises(UnreadableRawError):
-            decode_jpeg_xl(whole[:size], (64, 64))
+            decode_jpeg_xl(whole[:size], (64, 64), 16)
