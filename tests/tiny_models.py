@@ -15,12 +15,14 @@ from safetensors.torch import save_file
 from training.manifest import Manifest
 from training.networks import build_network
 from training.networks.noise_aware import input_channels
-from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
+from training.registry import BUNDLED_MODELS, MANIFEST_NAME, WEIGHTS_NAME, Registry, set_default
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
+SHIPPED = tuple(str(reference) for reference in Registry([BUNDLED_MODELS]).references())
+"""The models that come with the package, as listings have them."""
 SMALL_RESIDUAL = {"widths": [4, 8, 8], "blocks": [1, 1, 1]}
 """Options of a small residual U-Net, with the stride of the large one."""
 

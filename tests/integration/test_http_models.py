@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from service_process import wait_until
-from tiny_models import publish_model
+from tiny_models import SHIPPED, publish_model
 
 from service.client import PhotositeClient
 from service.errors import ConflictError, InvalidRequestError, NotFoundError, PermissionDeniedError
@@ -47,7 +47,7 @@ def denoise(client: PhotositeClient, raw: Path, **parameters: object) -> str | N
 def test_a_new_model_is_listed_used_chosen_and_deleted(
     service: RunningService, client: PhotositeClient, own: Path, raw: Path
 ) -> None:
-    assert [model.reference for model in client.models()] == ["photosite@1", "photosite-n2n@1", "slow@1", "tiny@1"]
+    assert [model.reference for model in client.models()] == [*SHIPPED, "slow@1", "tiny@1"]
     publish_model(own, "mine")
     client.set_default_model("tiny")
     found = {model.reference: model for model in client.models()}

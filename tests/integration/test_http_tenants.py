@@ -39,7 +39,9 @@ def guarded(server_binary: str, models_dir: Path, tmp_path_factory: pytest.TempP
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv("PHOTOSITE_REDIS_SERVER", server_binary)
         key = photosite("keys", "create", "studio", "--label", "first", "--data-dir", str(folder)).strip()
-        with serve(folder, PHOTOSITE_REQUIRE_KEYS="true", **settings) as running:
+        with serve(
+            folder, PHOTOSITE_REQUIRE_KEYS="true", PHOTOSITE_MAX_WRONG_KEYS_PER_MINUTE="0", **settings
+        ) as running:
             running.client.headers["Authorization"] = f"Bearer {key}"
             yield running
 

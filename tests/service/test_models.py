@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tiny_models import publish_model
+from tiny_models import SHIPPED, publish_model
 
 from service.errors import ConflictError, NotFoundError, PermissionDeniedError, StorageUnavailableError
 from service.job_records import Job
@@ -68,7 +68,7 @@ def edit_manifest(folder: Path, **changes: Any) -> None:
 
 def test_a_tenant_sees_the_packages_the_operators_and_its_own(models: TenantModels) -> None:
     found = by_reference(models)
-    assert list(found) == ["mine@1", "mine@2", "mine@10", "photosite@1", "photosite-n2n@1", "shared@1"]
+    assert list(found) == ["mine@1", "mine@2", "mine@10", *SHIPPED, "shared@1"]
     assert [name for name, model in found.items() if model.own] == ["mine@1", "mine@2", "mine@10"]
     assert [name for name, model in found.items() if model.default] == ["shared@1"]
 
@@ -106,7 +106,7 @@ def test_a_tenants_default_is_its_own(settings: Settings, models: TenantModels) 
 
 def test_a_default_that_is_gone_hides_no_model(settings: Settings, models: TenantModels) -> None:
     set_default(settings.tenant_models_dir("studio"), "gone")
-    assert len(by_reference(models)) == 6
+    assert set(by_reference(models)) == {"mine@1", "mine@2", "mine@10", *SHIPPED, "shared@1"}
     assert models.set_default("shared").default
 
 
@@ -116,7 +116,7 @@ def test_a_damaged_manifest_hides_no_other_model_and_is_named_in_the_log(
 ) -> None:
     (settings.all_models_dir / "shared" / "1" / MANIFEST_NAME).write_bytes(text.encode("latin-1"))
     with caplog.at_level(logging.WARNING):
-        assert set(by_reference(models)) == {"mine@1", "mine@2", "mine@10", "photosite@1", "photosite-n2n@1"}
+        assert set(by_reference(models)) == {"mine@1", "mine@2", "mine@10", *SHIPPED}
     assert "shared@1" in caplog.text
     for ask in (models.show, models.set_default):
         with pytest.raises(ModelError) as caught:
