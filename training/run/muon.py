@@ -1,8 +1,8 @@
 """Muon: the momentum of a convolution is made orthogonal before it becomes a step; all else is left to Adam.
 
 A gradient of a wide layer has few directions that matter much and many that matter little, and Adam follows the few.
-Made orthogonal, every direction moves alike. On the default model's training the loss after 400 steps is that of
-Adam's after 700, for a fifth more time a step (`training/weights/README.md`).
+Made orthogonal, every direction moves alike. On the default model's training the loss after 400 steps is below that of
+AdamW's after 700, for a fifth more time a step (`training/weights/README.md`).
 
 Source: Jordan et al., "Muon: An optimizer for hidden layers in neural networks", 2024, with its quintic Newton-Schulz
 iteration; steps of one size for all shapes as in Liu et al., "Muon is Scalable for LLM Training", 2025, section 2.2.
