@@ -6,51 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from engines import KnownEngine
 from PIL import Image
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from training.datasets.held_out_raws import SIDE, Scene, expose, make_cases, phone_level, prior_level, stored_noise
 from training.errors import UnsupportedRawError
 from training.evaluate import quality, read_off_noise, score, scores, table
-from training.manifest import Manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from numpy.typing import NDArray
-
     from training.datasets.held_out_raws import Case
-    from training.noise import NoiseModel
 
 LEVEL = phone_level(1600)
 
 
-class Blurring:
-    """An engine that gives back each plane's mean, and remembers what noise it was told."""
-
-    def __init__(self) -> None:
-        self.manifest = Manifest(
-            name="blurring",
-            version="1",
-            description="",
-            network="none",
-            network_options={},
-            input_normalisation="none",
-            stride=2,
-            receptive_field=2,
-            halo=2,
-            weights_sha256="",
-            objective="none",
-            training_data="none",
-            noise_range={},
-        )
-        self.device, self.precision, self.tile_size = "cpu", "float32", 512
-        self.told: list[NoiseModel] = []
-
-    def denoise_tile(self, tile: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
-        """See `training.engines.base.Engine`."""
-        self.told.append(noise)
-        return np.broadcast_to(tile.mean(axis=(1, 2), keepdims=True), tile.shape).astype(np.float32)
+def blurring() -> KnownEngine:
+    """An engine that gives back each plane's mean."""
+    return KnownEngine(lambda tile: np.broadcast_to(tile.mean(axis=(1, 2), keepdims=True), tile.shape), tile_size=512)
 
 
 def grey_case() -> Case:
@@ -72,10 +46,10 @@ def test_quality_is_that_of_the_block_in_its_own_pattern() -> None:
 
 
 def test_a_model_is_told_the_true_noise_and_then_the_estimated_one() -> None:
-    case, engine = grey_case(), Blurring()
+    case, engine = grey_case(), blurring()
     estimate = case.noise.scaled(2)
     found = score(engine, case, estimate)
-    assert engine.told == [case.noise, estimate]
+    assert engine.noises == [case.noise, estimate]
     assert case.noise == stored_noise(LEVEL, case.scene.levels)
     assert found.noisy == quality(case.packed, case)
     assert found.gain > 15
@@ -84,7 +58,7 @@ def test_a_model_is_told_the_true_noise_and_then_the_estimated_one() -> None:
 
 
 def test_a_raw_that_would_be_refused_counts_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    case, engine = grey_case(), Blurring()
+    case, engine = grey_case(), blurring()
     found = score(engine, case, None)
     assert found.estimated == found.noisy
     assert found.denoised.psnr > found.noisy.psnr
@@ -108,7 +82,7 @@ def test_pictures_are_judged_level_by_level_and_the_table_has_their_means(tmp_pa
     picture = np.random.default_rng(0).integers(90, 110, (80, 80, 3)).astype(np.uint8)
     Image.fromarray(picture).save(tmp_path / "a.png")
     levels = [prior_level(2e-3), prior_level(8e-3)]
-    results = list(scores(Blurring(), [tmp_path / "a.png"], levels, blocks=2))
+    results = list(scores(blurring(), [tmp_path / "a.png"], levels, blocks=2))
     assert [(result.picture, result.level) for result in results] == [
         ("a", level) for level in levels for _ in range(2)
     ]

@@ -164,6 +164,7 @@ class _Findings:
     def add(self, work: _Work, passes: _Passes, second: Planes | None) -> None:
         """Judge one frame's part."""
         networks = [passes.network(engine, work.noisy, work.told) for engine in passes.engines]
+        bare = np.stack(networks).mean(axis=(2, 3), dtype=np.float64)  # now: brightness is kept in place
         outputs = [keep_brightness(work.noisy, output) for output in networks]
         signal = np.maximum((outputs[0] + outputs[1]) / 2, 0)  # of neither alone, so that neither is favoured
         variance = work.actual.variance(signal).astype(np.float64)
@@ -177,7 +178,7 @@ class _Findings:
         self._keep("twice the noise", twice, variance, unit)
         self._keep("stein", _stein(work, passes, outputs, variance), variance, unit)
         self._keep("neighbours", _neighbours(work, passes), variance[:, ::2, ::2], unit, TILE // 2)
-        self.shifts.append(np.stack(networks).mean(axis=(2, 3), dtype=np.float64) - work.measured.mean(axis=(1, 2)))
+        self.shifts.append(bare - work.measured.mean(axis=(1, 2)))
         self.variances.append((unit, work.noisy[0].size))
         self.residuals.append(lag_one((work.measured - outputs[1]) / np.sqrt(variance)))
 
