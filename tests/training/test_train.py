@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from sidd_factory import make_blocks, make_scene
 
+from training.comparison.methods import METHODS
 from training.config import TrainingConfig
 from training.datasets import drawn
 from training.datasets.sidd import SiddRaws
@@ -49,8 +50,9 @@ def test_the_presets_of_the_shipped_models_are_what_they_were() -> None:
     assert (config.learning_rate, config.optimiser, config.schedule) == (1e-3, "adamw", "cosine")
 
 
-def test_every_objective_is_chosen_by_a_preset() -> None:
-    assert {preset(name).objective for name in PRESETS} == set(OBJECTIVES)
+def test_every_objective_is_chosen_by_a_preset_or_compared() -> None:
+    compared = {method.objective for method in METHODS.values() if method.objective}
+    assert {preset(name).objective for name in PRESETS} | compared == set(OBJECTIVES)
 
 
 @pytest.mark.parametrize("name", PRESETS)
