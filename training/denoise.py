@@ -29,7 +29,7 @@ from training.raw.image import RawImage
 from training.raw.rewrite import DngChanges
 from training.raw.xmp import Mark
 from training.residuals import likeness_of_neighbours
-from training.tiling import plan_tiles, read_tile, stitch
+from training.tiling import plan_image, read_tile, stitch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -252,9 +252,8 @@ def run_tiled(
         (4, h, w) float32, linear, not clipped.
     """
     _, height, width = packed.shape
-    stride = engine.manifest.stride
     result = np.empty((4, height, width), dtype=np.float32)
-    plan = plan_tiles(*(-(-side // stride) * stride for side in (height, width)), tile=tile, halo=halo, stride=stride)
+    plan = plan_image(height, width, tile, halo, engine.manifest.stride)
     tiles = (read_tile(packed, part) for part in plan)
     for index, (part, denoised) in enumerate(zip(plan, engine.denoise_tiles(tiles, noise), strict=True)):
         stitch(result, part, denoised)

@@ -98,6 +98,20 @@ def plan_tiles(height: int, width: int, *, tile: int, halo: int, stride: int) ->
     return tuple(Tile(*spans) for spans in product(rows, columns))
 
 
+def plan_image(height: int, width: int, tile: int, halo: int, stride: int) -> tuple[Tile, ...]:
+    """Plan for an image of any size: for the multiples of the stride that `read_tile` extends it to.
+
+    Args:
+        height: Of the image, in packed pixels.
+        width: Likewise.
+        tile: See `plan_tiles`.
+        halo: See `plan_tiles`.
+        stride: See `plan_tiles`.
+    """
+    rounded = (-(-side // stride) * stride for side in (height, width))
+    return plan_tiles(*rounded, tile=tile, halo=halo, stride=stride)
+
+
 def pad_to_stride(packed: NDArray[np.float32], stride: int) -> NDArray[np.float32]:
     """Extend (4, h, w) at the bottom and right, by reflection, to multiples of `stride`, as `read_tile` does it."""
     _, height, width = packed.shape

@@ -32,7 +32,7 @@ from training.planes import pack_signal, unpack_mosaic
 from training.raw.conversion import as_dng
 from training.raw.dng import read_metadata, read_raw
 from training.residuals import likeness_of_neighbours
-from training.tiling import pad_to_stride, plan_tiles, stitch
+from training.tiling import plan_image, read_tile, stitch
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -173,18 +173,16 @@ def denoise_merged(
 
 def _run_tiled(merged: Merged, engine: Engine, noise: NoiseModel, progress: Progress | None) -> NDArray[np.float32]:
     """Run the network over all tiles, once for each noise level that a tile has, and blend from level to level."""
-    stride = engine.manifest.stride
     _, height, width = merged.packed.shape
-    padded, frames = pad_to_stride(merged.packed, stride), pad_to_stride(merged.frames[None], stride)[0]
-    plan = plan_tiles(*padded.shape[1:], tile=engine.tile_size, halo=engine.manifest.halo, stride=stride)
-    levels = noise_levels(float(frames.max()))
-    result = np.empty_like(padded)
+    plan = plan_image(height, width, engine.tile_size, engine.manifest.halo, engine.manifest.stride)
+    levels = noise_levels(float(merged.frames.max()))
+    result = np.empty_like(merged.packed)
     for index, part in enumerate(plan):
-        rows, columns = part.rows.source, part.columns.source
-        stitch(result, part, _run_tile(padded[:, rows, columns], frames[rows, columns], engine, noise, levels))
+        tile, frames = read_tile(merged.packed, part), read_tile(merged.frames[None], part)[0]
+        stitch(result, part, _run_tile(tile, frames, engine, noise, levels))
         if progress:
             progress("network", (index + 1) / len(plan))
-    return result[:, :height, :width]
+    return result
 
 
 def _run_tile(

@@ -23,7 +23,7 @@ from training.raw.digest import new_raw_image_digest
 from training.raw.dng import read_raw
 from training.raw.rewrite import choose_tile, encoded_tiles
 from training.registry import default_registry
-from training.tiling import plan_tiles, read_tile
+from training.tiling import plan_image, read_tile
 
 if TYPE_CHECKING:
     from benchmarks.speed.clocks import Clock
@@ -83,9 +83,8 @@ def steps(path: Path, denoised: np.ndarray, noise: NoiseModel, clock: Clock) -> 
 
 def network_seconds(engine: TorchEngine, signal: PackedSignal, noise: NoiseModel, clock: Clock) -> dict[str, float]:
     """Seconds of the network alone on all tiles of a frame, and how much more they are than the frame."""
-    stride = engine.manifest.stride
-    sides = [-(-side // stride) * stride for side in signal.shape[1:]]
-    plan = plan_tiles(*sides, tile=engine.tile_size, halo=engine.manifest.halo, stride=stride)
+    _, height, width = signal.shape
+    plan = plan_image(height, width, engine.tile_size, engine.manifest.halo, engine.manifest.stride)
     tiles = [read_tile(signal, part) for part in plan[:MOST_TILES]]
     list(engine.denoise_tiles(tiles[:1], noise))
     started = now(clock)
