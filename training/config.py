@@ -12,6 +12,7 @@ from training.datasets.mixture import PHOTOGRAPHS
 from training.datasets.picture_noise import PICTURE_NOISE
 from training.datasets.synthetic import SHOT_NOISE_RANGE
 from training.errors import ConfigError
+from training.raw.cells import CELLS, SensorKind
 
 if TYPE_CHECKING:
     from training.manifest import InputNormalisation
@@ -31,6 +32,8 @@ class TrainingConfig:
     """Name of the preset it came from."""
     dataset: DatasetKind = "pictures"
     """What it learns from: photographs made into raws, SIDD-Medium, captures, or photographs as they are."""
+    sensor: SensorKind = "bayer"
+    """Whose mosaics photographs are made into."""
     picture_noise: str = ""
     """Noise that photographs as they are, are given, a name of `training.datasets.picture_noise`."""
     cfa_patterns: dict[str, CfaPattern] = field(default_factory=dict)
@@ -149,8 +152,11 @@ class TrainingConfig:
         if self.dataset == "srgb" and self.picture_noise not in PICTURE_NOISE:
             known = ", ".join(PICTURE_NOISE)
             raise ConfigError(f"picture_noise: there is no {self.picture_noise!r}; there are {known}")
+        if self.sensor != "bayer" and (self.dataset != "pictures" or self.objective != "supervised"):
+            raise ConfigError(f"sensor: {self.sensor} mosaics are made of photographs, and learned from supervised")
         choices = {
             "dataset": DatasetKind,
+            "sensor": SensorKind,
             "optimiser": OptimiserName,
             "schedule": ScheduleName,
             "precision": PrecisionName,
@@ -162,8 +168,8 @@ class TrainingConfig:
 
     @property
     def channels(self) -> int:
-        """Of a patch: R Gr Gb B of a raw, R G B of a photograph as it is."""
-        return 3 if self.dataset == "srgb" else 4
+        """Of a patch: one for each photosite of a raw's cell, R G B of a photograph as it is."""
+        return 3 if self.dataset == "srgb" else CELLS[self.sensor].channels
 
     def with_steps(self, steps: int) -> Self:
         """The same training in another number of steps: a schedule in steps is stretched, the rise kept short."""

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
+from training.raw.cells import CELLS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -60,6 +62,6 @@ def encode_jpeg(picture: NDArray[np.uint8], quality: int = 90) -> bytes:
 
 
 def _colours(packed: NDArray[np.float32]) -> NDArray[np.floating]:
-    """(h, w, 3): red, the mean of both greens, blue."""
-    red, green_red, green_blue, blue = packed
-    return np.stack([red, (green_red + green_blue) / 2, blue], axis=-1)
+    """(h, w, 3): of each colour the mean over the cell. Without colour filters four planes are as grey as they were."""
+    cell = CELLS["x-trans" if len(packed) == CELLS["x-trans"].channels else "bayer"]
+    return np.stack([packed[list(cell.planes_of(colour))].mean(axis=0) for colour in "RGB"], axis=-1)

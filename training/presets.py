@@ -68,6 +68,22 @@ def photosite() -> TrainingConfig:
     )
 
 
+def photosite_xtrans() -> TrainingConfig:
+    """The same for X-Trans sensors, whose cell of 6×6 photosites is 36 planes: `photosite-xtrans`."""
+    return dataclasses.replace(
+        photosite(),
+        preset="photosite-xtrans",
+        sensor="x-trans",
+        network_options={"widths": [128, 192, 256], "blocks": [2, 2, 2], "fold": 1},
+        patch_size=28,
+    )
+
+
+def photosite_monochrome() -> TrainingConfig:
+    """The same for sensors without colour filters: `photosite-monochrome`."""
+    return dataclasses.replace(photosite(), preset="photosite-monochrome", sensor="monochrome")
+
+
 def n2n_synthetic() -> TrainingConfig:
     """Neighbor2Neighbor on noisy synthetic raws alone, on content as smooth as a sensor's: `photosite-n2n`.
 
@@ -165,6 +181,8 @@ def captures() -> TrainingConfig:
 
 PRESETS: dict[str, Callable[[], TrainingConfig]] = {
     "photosite": photosite,
+    "photosite-xtrans": photosite_xtrans,
+    "photosite-monochrome": photosite_monochrome,
     "supervised-synthetic": supervised_synthetic,
     "n2n-synthetic": n2n_synthetic,
     "r2r-synthetic": r2r_synthetic,

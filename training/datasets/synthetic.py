@@ -22,6 +22,7 @@ from training.datasets.photons import draw_noisy
 from training.datasets.splits import HELD_OUT
 from training.errors import ConfigError
 from training.raw.bayer import pack
+from training.raw.cells import CELLS, Cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -45,6 +46,8 @@ class SyntheticRaws:
     """Height and width of a patch in packed pixels."""
     scales: tuple[float, ...]
     """Pictures are resized by one of these before mosaicking; 2 looks like a real sensor's smooth pixels."""
+    cell: Cell = CELLS["bayer"]
+    """Of the sensor."""
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE
     """Shot noise is drawn log-uniformly between these."""
     names: tuple[str, ...] = ()
@@ -62,9 +65,10 @@ class SyntheticRaws:
         """One patch, wholly decided by `seed`."""
         rng = np.random.Generator(np.random.SFC64(seed))  # a third faster than NumPy's usual one
         index = self._draw_picture(rng)
-        srgb = draw_crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
+        side = self.cell.side * self.patch_size
+        srgb = draw_crop(self.pictures[index], side, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
         exposure = np.float32(self._draw_exposure(rng))
-        clean = np.minimum(exposure * unprocess_planes(srgb, draw_camera(rng)), 1)  # (4, h, w)
+        clean = np.minimum(exposure * unprocess_planes(srgb, draw_camera(rng), self.cell), 1)  # (4, h, w)
         shot, read = draw_noise_levels(rng, self.shot_noise_range)
         noisy = draw_noisy(clean, shot, read, rng)
         if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
@@ -96,6 +100,7 @@ def load_pictures(
     scales: tuple[float, ...],
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE,
     held_out: bool = False,
+    cell: Cell = CELLS["bayer"],
 ) -> SyntheticRaws:
     """All pictures of a folder or a pack that are large enough for a patch, but for those held out.
 
@@ -105,17 +110,19 @@ def load_pictures(
         scales: See `SyntheticRaws`.
         shot_noise_range: See `SyntheticRaws`.
         held_out: Load those held out instead.
+        cell: Of the sensor.
 
     Raises:
         ConfigError: There is none.
     """
-    large = read_pictures(place, int(np.ceil(2 * patch_size / min(scales))), held_out=held_out)
+    large = read_pictures(place, int(np.ceil(cell.side * patch_size / min(scales))), held_out=held_out)
     return SyntheticRaws(
         pictures=tuple(large.values()),
         patch_size=patch_size,
         scales=scales,
         shot_noise_range=shot_noise_range,
         names=tuple(large),
+        cell=cell,
     )
 
 
@@ -209,11 +216,18 @@ def unprocess(srgb: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np
     return np.stack([sensor_signal(linear, camera, colour) for colour in range(3)], axis=-1)
 
 
-def unprocess_planes(srgb: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
-    """(2h, 2w, 3) sRGB to the (4, h, w) planes of an RGGB mosaic, computing only what they take."""
+def unprocess_planes(srgb: NDArray[np.float32], camera: Camera, cell: Cell = CELLS["bayer"]) -> NDArray[np.float32]:
+    """(2h, 2w, 3) sRGB to the (4, h, w) planes of an RGGB mosaic, or of another cell's; computes only what they take.
+
+    What has no colour filter sees what the three together see, at green's gain.
+    """
     linear = linearise(srgb)
-    sites = ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2))  # row, column, colour of R, Gr, Gb, B
-    return np.stack([sensor_signal(linear[row::2, column::2], camera, colour) for row, column, colour in sites])
+    planes = []
+    for place, colour in enumerate(cell.plane_colours):
+        row, column = divmod(place, cell.side)
+        seen = linear[row :: cell.side, column :: cell.side]
+        planes.append(sensor_signal(seen, camera, "RGB".find(colour)) if colour != "Y" else grey_signal(seen, camera))
+    return np.stack(planes)
 
 
 def linearise(srgb: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -229,6 +243,12 @@ def sensor_signal(linear: NDArray[np.float32], camera: Camera, colour: int) -> N
     rows = np.stack([camera.matrix[colour], camera.matrix.mean(axis=0)], axis=1)  # the colour, and the colours' mean
     balanced, grey = np.moveaxis(linear @ rows, -1, 0)  # (h, w) each
     return invert_gain(balanced, grey, float(camera.gains[colour]))
+
+
+def grey_signal(linear: NDArray[np.float32], camera: Camera) -> NDArray[np.float32]:
+    """(h, w) of a sensor without colour filters, from (h, w, 3) linear sRGB."""
+    grey = linear @ camera.matrix.mean(axis=0)
+    return invert_gain(grey, grey, float(camera.gains[1]))
 
 
 def invert_tone_curve(displayed: NDArray[np.floating]) -> NDArray[np.floating]:

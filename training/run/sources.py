@@ -20,6 +20,7 @@ from training.datasets.sidd_patches import BlockPatches
 from training.datasets.splits import held_out_groups
 from training.datasets.synthetic import load_pictures, read_pictures
 from training.errors import ConfigError
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +98,12 @@ def _open_pictures(config: TrainingConfig, folder: Path) -> Sources:
 
     Drawn pictures, and patches of other exposures, are only learned from.
     """
-    options = {"patch_size": config.patch_size, "scales": config.scales, "shot_noise_range": config.shot_noise_range}
+    options = {
+        "patch_size": config.patch_size,
+        "scales": config.scales,
+        "shot_noise_range": config.shot_noise_range,
+        "cell": CELLS[config.sensor],
+    }
     everything = load_pictures(folder, **options)  # type: ignore[arg-type]
     kept = held_out_groups(everything.names, config.held_out_share)
 
