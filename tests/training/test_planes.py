@@ -51,7 +51,7 @@ def whole_planes(raw: RawImage) -> NDArray[np.float32]:
     metadata = raw.metadata
     signal = normalise(raw.active_mosaic, metadata.levels, metadata.cfa_pattern)
     if raw.bad_pixels is not None:
-        signal = fill_bad_pixels(signal, raw.bad_pixels[metadata.active_area.slices])
+        signal = fill_bad_pixels(signal, raw.bad_pixels[metadata.active_area.slices], metadata.cfa_pattern)
     return pack(unify(signal, metadata.cfa_pattern))
 
 

@@ -68,7 +68,7 @@ class Frame:
     def read_filled(self, area: tuple[slice, slice] = (slice(None), slice(None))) -> NDArray[np.float32]:
         """The same with defective photosites filled in from their neighbours."""
         signal = self.mosaic.read(area)
-        return signal if self.defects is None else fill_bad_pixels(signal, self.defects[area])
+        return signal if self.defects is None else fill_bad_pixels(signal, self.defects[area], "RGGB")
 
 
 def open_frames(

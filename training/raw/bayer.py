@@ -2,11 +2,13 @@
 
 The conventions of the whole project are stated here, once:
 
-- `cfa_pattern` is read from the top-left of the active area, row by row: "RGGB" has R at (0, 0), B at (1, 1).
+- `cfa_pattern` is read from the top-left of the active area, row by row: "RGGB" has R at (0, 0), B at (1, 1). What a
+  file's may be besides Bayer's, `patterns.py` says.
 - Packed channels are **R, Gr, Gb, B**; Gr is the green in red's rows, Gb the green in blue's.
 - Per-channel values (`black_level`, `shot_noise`, `read_noise`) are in that order too.
 
-In the flow: normalise → **unify → pack** → network → **unpack → restore** → denormalise.
+In the flow of training and validation, which know Bayer alone: normalise → **unify → pack** → network → **unpack →
+restore** → denormalise. Files go through `training/planes.py`, which gives the same planes.
 
 Source: unification by shifting the origin with reflection: Liu et al., "Learning Raw Image Denoising with Bayer Pattern
 Unification and Bayer Preserving Augmentation", CVPR Workshops 2019, section 3.1.
@@ -37,28 +39,6 @@ def red_position(cfa_pattern: CfaPattern) -> tuple[int, int]:
     if cfa_pattern not in CFA_PATTERNS:
         raise ValueError(f"got the CFA pattern {cfa_pattern!r}, wanted one of {', '.join(CFA_PATTERNS)}")
     return divmod(cfa_pattern.index("R"), 2)
-
-
-def channel_grid(cfa_pattern: CfaPattern) -> NDArray[np.intp]:
-    """Which packed channel each position of the top-left 2×2 cell belongs to.
-
-    >>> channel_grid("RGGB").tolist()
-    [[0, 1], [2, 3]]
-    >>> channel_grid("GRBG").tolist()  # Gr R / B Gb
-    [[1, 0], [3, 2]]
-    """
-    row, column = red_position(cfa_pattern)
-    return np.roll(np.array([[0, 1], [2, 3]], dtype=np.intp), (row, column), axis=(0, 1))
-
-
-def tile_cell(values: NDArray[Scalar], shape: tuple[int, int]) -> NDArray[Scalar]:
-    """Repeat a 2×2 cell over a frame of any size.
-
-    >>> tile_cell(np.array([[1, 2], [3, 4]]), (2, 3)).tolist()
-    [[1, 2, 1], [3, 4, 3]]
-    """
-    height, width = shape
-    return np.tile(values, ((height + 1) // 2, (width + 1) // 2))[:height, :width]
 
 
 def unify(mosaic: NDArray[Scalar], cfa_pattern: CfaPattern) -> NDArray[Scalar]:

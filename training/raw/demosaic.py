@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.raw.bayer import channel_grid
+from training.raw.patterns import channel_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -21,7 +21,7 @@ import numpy as np
 from training.errors import UnreadableRawError, UnsupportedRawError
 from training.noise import NoiseModel
 from training.raw import tags
-from training.raw.bayer import channel_grid
+from training.raw.patterns import channel_grid
 from training.raw.colour import read_colour
 from training.raw.decode import default_decoder
 from training.raw.digest import new_raw_image_digest, raw_image_digest

@@ -17,7 +17,7 @@ import numpy as np
 
 from training.errors import RawError, UnreadableRawError, UnsupportedRawError
 from training.raw import tags
-from training.raw.bayer import channel_grid, parse_cfa_pattern
+from training.raw.bayer import parse_cfa_pattern
 from training.raw.colour import CameraColour
 from training.raw.decode import default_decoder
 from training.raw.exposure import Exposure
@@ -25,6 +25,7 @@ from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
 from training.raw.layout import MIN_SIDE
 from training.raw.levels import Levels
 from training.raw.naming import foreign_camera
+from training.raw.patterns import channel_grid
 from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:

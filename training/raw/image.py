@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from training.raw.bayer import red_position
 from training.raw.colour import CameraColour
 from training.raw.exposure import Exposure
+from training.raw.patterns import phase_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.noise import NoiseModel
-    from training.raw.bayer import CfaPattern
+    from training.raw.cells import SensorKind
     from training.raw.levels import Levels
+    from training.raw.patterns import Phase
 
 
 class Rectangle(NamedTuple):
@@ -80,8 +81,8 @@ class RawMetadata:
     """Bits of a stored number, before any linearisation."""
     compression: str
     """How the mosaic is stored, in words: "uncompressed", "lossless JPEG" …"""
-    cfa_pattern: CfaPattern
-    """Read from the top-left of the active area."""
+    cfa_pattern: str
+    """Read from the top-left of the active area; see `patterns.py`."""
     active_area: ActiveArea
     """Photosites that saw light; the others come back as they were."""
     levels: Levels
@@ -106,6 +107,16 @@ class RawMetadata:
     """What is meant to be seen (tags 50719, 50720), within the active area; None for all of that."""
 
     @property
+    def phase(self) -> Phase:
+        """Which cell the sensor repeats, and what of it the active area begins with."""
+        return phase_of(self.cfa_pattern)
+
+    @property
+    def sensor(self) -> SensorKind:
+        """What kind of sensor it is."""
+        return self.phase.cell.kind
+
+    @property
     def visible_area(self) -> Rectangle:
         """What is meant to be seen."""
         return self.default_crop or self.active_area
@@ -117,8 +128,10 @@ class RawMetadata:
         return " ".join(part for part in ("" if repeated else self.make, self.model) if part) or "unknown"
 
     def __post_init__(self) -> None:
-        """Reject an active area that leaves the frame, and an unknown pattern."""
-        red_position(self.cfa_pattern)
+        """Reject an active area that leaves the frame, an unknown pattern, and levels of another."""
+        wanted, found = self.phase.cell.channels, len(self.levels.black_level)
+        if found != wanted:
+            raise ValueError(f"got {found} black levels, wanted {wanted} for the pattern {self.cfa_pattern}")
         area = self.active_area
         if not (0 <= area.top < area.bottom <= self.height and 0 <= area.left < area.right <= self.width):
             raise ValueError(f"got the active area {tuple(area)}, wanted it inside {self.height}×{self.width}")
@@ -163,7 +176,8 @@ class RawImage:
         """
         active = self.metadata.active_area
         inside = area.intersection(active) == area and area.height and area.width
-        if not inside or (area.top - active.top) % 2 or (area.left - active.left) % 2:
+        side = self.metadata.phase.cell.side
+        if not inside or (area.top - active.top) % side or (area.left - active.left) % side:
             raise ValueError(f"got the window {tuple(area)}, wanted whole cells of {tuple(active)}")
         levels = self.metadata.levels
         levels = replace(

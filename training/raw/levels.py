@@ -4,6 +4,9 @@ In the flow: read_raw → **normalise** → unify … restore → **denormalise*
 
 Source: DNG specification 1.4, chapter 5 "Mapping Raw Values to Linear Reference Values": BlackLevel (50714) with its
 BlackLevelDeltaH (50715) and BlackLevelDeltaV (50716), WhiteLevel (50717). We divide by white − black per CFA position.
+
+What is per channel here has a value for every packed plane of the sensor's cell: R, Gr, Gb, B of a Bayer sensor, 36 of
+X-Trans, 4 of a sensor without colour filters.
 """
 
 from __future__ import annotations
@@ -13,20 +16,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from training.raw.bayer import channel_grid, tile_cell
+from training.raw.patterns import channel_grid, tile_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    from training.raw.bayer import CfaPattern
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Levels:
     """Where black and white lie in a file's own numbers, over the active area."""
 
-    black_level: tuple[float, float, float, float]
-    """Per channel R, Gr, Gb, B; may be fractional."""
+    black_level: tuple[float, ...]
+    """Per channel; may be fractional."""
     white_level: float
     """The number at which a photosite counts as clipped."""
     black_delta_rows: tuple[float, ...] = ()
@@ -43,28 +44,27 @@ class Levels:
 
     @property
     def mean_black(self) -> NDArray[np.float64]:
-        """(4,) black per channel R, Gr, Gb, B, the rows' and columns' mean deltas included."""
+        """(channels,) black per channel, the rows' and columns' mean deltas included."""
         deltas = [np.mean(delta) for delta in (self.black_delta_rows, self.black_delta_columns) if delta]
         return np.asarray(self.black_level, dtype=np.float64) + float(sum(deltas))
 
     @property
     def signal_range(self) -> NDArray[np.float64]:
-        """(4,) stored numbers between black and white, per channel R, Gr, Gb, B."""
+        """(channels,) stored numbers between black and white, per channel."""
         return self.white_level - self.mean_black
 
     def scaled(self, shift: int) -> Levels:
         """The levels of the same signal in numbers times 2 ** shift, which `white_level` must bear."""
         factor = 2**shift
-        first, second, third, fourth = (factor * black for black in self.black_level)
         return Levels(
-            black_level=(first, second, third, fourth),
+            black_level=tuple(factor * black for black in self.black_level),
             white_level=factor * self.white_level,
             black_delta_rows=tuple(factor * delta for delta in self.black_delta_rows),
             black_delta_columns=tuple(factor * delta for delta in self.black_delta_columns),
         )
 
     def black_plane(
-        self, cfa_pattern: CfaPattern, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
+        self, cfa_pattern: str, shape: tuple[int, int], origin: tuple[int, int] = (0, 0)
     ) -> NDArray[np.float32]:
         """(H, W) float32: black at every photosite of the active area, or of a window that begins at `origin`.
 
@@ -86,7 +86,7 @@ class Levels:
         """Black of one channel at these rows and columns of the active area, as `black_plane` has it there.
 
         Args:
-            channel: 0 … 3 for R, Gr, Gb, B.
+            channel: Which plane of the packed cell.
             rows: Of any shape.
             columns: Of a shape that goes with it.
 
@@ -104,12 +104,12 @@ class Levels:
             black = black + np.asarray(self.black_delta_columns, dtype=np.float32)[columns]
         return black
 
-    def range_plane(self, cfa_pattern: CfaPattern, shape: tuple[int, int]) -> NDArray[np.float32]:
+    def range_plane(self, cfa_pattern: str, shape: tuple[int, int]) -> NDArray[np.float32]:
         """(H, W) float32: stored numbers between black and white at every photosite of the active area."""
         return tile_cell(self.signal_range.astype(np.float32)[channel_grid(cfa_pattern)], shape)
 
 
-def normalise(mosaic: NDArray[np.uint16], levels: Levels, cfa_pattern: CfaPattern) -> NDArray[np.float32]:
+def normalise(mosaic: NDArray[np.uint16], levels: Levels, cfa_pattern: str) -> NDArray[np.float32]:
     """Stored numbers to the linear signal: black becomes 0, white 1.
 
     Never clipped: noise below black must stay zero-mean.
@@ -130,7 +130,7 @@ def normalise(mosaic: NDArray[np.uint16], levels: Levels, cfa_pattern: CfaPatter
     return (mosaic.astype(np.float32) - black) / levels.range_plane(cfa_pattern, mosaic.shape)
 
 
-def denormalise(signal: NDArray[np.float32], levels: Levels, cfa_pattern: CfaPattern) -> NDArray[np.float32]:
+def denormalise(signal: NDArray[np.float32], levels: Levels, cfa_pattern: str) -> NDArray[np.float32]:
     """Undo `normalise`: the linear signal to the file's numbers, neither rounded nor clipped."""
     return signal * levels.range_plane(cfa_pattern, signal.shape) + levels.black_plane(cfa_pattern, signal.shape)
 

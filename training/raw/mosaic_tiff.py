@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from training.raw import tags
 from training.raw import tiff as types
 from training.raw.atomic import replacing
-from training.raw.bayer import channel_grid
+from training.raw.patterns import channel_grid
 from training.raw.directory import Field, number_field, rewrite_directory
 
 if TYPE_CHECKING:

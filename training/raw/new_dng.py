@@ -22,7 +22,7 @@ from training.errors import RawError
 from training.raw import tags
 from training.raw import tiff as types
 from training.raw.atomic import replacing
-from training.raw.bayer import channel_grid
+from training.raw.patterns import channel_grid
 from training.raw.colour import XYZ_FROM_SRGB
 from training.raw.directory import Field, number_field, rewrite_directory
 from training.raw.exposure import CLOCK

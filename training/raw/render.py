@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.raw.bayer import channel_grid, tile_cell
+from training.raw.patterns import channel_grid, tile_cell
 from training.raw.colour import LUMINANCE
 from training.raw.defects import fill_bad_pixels
 from training.raw.demosaic import REACH, demosaic

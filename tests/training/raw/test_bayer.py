@@ -11,15 +11,14 @@ from training.raw.bayer import (
     CFA_PATTERNS,
     CHANNELS,
     CfaPattern,
-    channel_grid,
     pack,
     parse_cfa_pattern,
     red_position,
     restore,
-    tile_cell,
     unify,
     unpack,
 )
+from training.raw.patterns import channel_grid, tile_cell
 
 patterns = pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
 sides = st.integers(2, 17)

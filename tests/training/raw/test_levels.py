@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from training.raw.bayer import CFA_PATTERNS, CfaPattern, channel_grid
+from training.raw.bayer import CFA_PATTERNS, CfaPattern
 from training.raw.levels import Levels, denormalise, normalise, quantise
+from training.raw.patterns import channel_grid
 
 patterns = pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
 SHAPE = (7, 9)
