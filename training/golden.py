@@ -12,11 +12,13 @@ import numpy as np
 
 from training.errors import ModelError
 from training.noise import NoiseModel
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.engines.base import Engine
+    from training.raw.cells import Cell
 
 SIZE = 64
 SAMPLES = 16
@@ -25,19 +27,20 @@ TOLERANCE = 0.25
 NOISE = NoiseModel.uniform(shot_noise=1e-3, read_noise=1e-6)
 
 
-def golden_tile(seed: int) -> NDArray[np.float32]:
-    """(4, 64, 64) float32: smooth ramps with noise, decided by `seed`."""
+def golden_tile(seed: int, cell: Cell = CELLS["bayer"]) -> NDArray[np.float32]:
+    """(4, 64, 64) float32, or as many planes as a cell has: smooth ramps with noise, decided by `seed`."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[0:SIZE, 0:SIZE] / SIZE
-    planes = np.stack([0.2 + 0.5 * rows * weight + 0.2 * columns for weight in rng.uniform(0.2, 1, 4)])
-    deviation = np.sqrt(NOISE.variance(planes))
+    planes = np.stack([0.2 + 0.5 * rows * weight + 0.2 * columns for weight in rng.uniform(0.2, 1, cell.channels)])
+    deviation = np.sqrt(NOISE.variance(planes, cell))
     noisy: NDArray[np.floating] = planes + deviation * rng.standard_normal(planes.shape)
     return noisy.astype(np.float32)
 
 
 def golden_samples(engine: Engine, seed: int) -> list[float]:
-    """Sixteen pixels of what `engine` makes of the golden tile, along its diagonals."""
-    denoised = engine.denoise_tile(golden_tile(seed), NOISE)
+    """Sixteen pixels of what `engine` makes of the golden tile, along the diagonals of four planes."""
+    cell = engine.manifest.cell
+    denoised = engine.denoise_tile(golden_tile(seed, cell), NOISE)[:: cell.channels // 4]
     at = np.linspace(0, SIZE - 1, SAMPLES // 4).astype(int)
     return [round(float(value), 7) for value in denoised[:, at, at].ravel()]
 

@@ -11,9 +11,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 from training.errors import ModelError
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from training.raw.cells import Cell, SensorKind
 
 InputNormalisation = Literal["variance-stabilised", "none"]
 SCHEMA_VERSION = 1
@@ -35,6 +38,8 @@ class Manifest:
     """Its options."""
     input_normalisation: InputNormalisation
     """How the engine frames the network."""
+    sensor: SensorKind = "bayer"
+    """Whose mosaics it takes."""
     stride: int
     """Tile origins and sizes are multiples of this, in packed pixels."""
     receptive_field: int
@@ -69,6 +74,11 @@ class Manifest:
         """NAME@VERSION."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def cell(self) -> Cell:
+        """What its packed planes are the photosites of."""
+        return CELLS[self.sensor]
+
     def to_json(self) -> str:
         """As indented JSON with a final newline."""
         return json.dumps(dataclasses.asdict(self), indent=2, ensure_ascii=False) + "\n"
@@ -85,6 +95,9 @@ def read_manifest(path: Path) -> Manifest:
         if fields.get("schema_version", SCHEMA_VERSION) > SCHEMA_VERSION:
             raise ModelError(f"the manifest {path} is of a newer form than this version of Photosite knows")
         known = {field.name for field in dataclasses.fields(Manifest)}
-        return Manifest(**{name: value for name, value in fields.items() if name in known})
+        manifest = Manifest(**{name: value for name, value in fields.items() if name in known})
     except (OSError, ValueError, TypeError, AttributeError) as error:
         raise ModelError(f"the manifest {path} cannot be read", detail=str(error)) from error
+    if manifest.sensor not in CELLS:
+        raise ModelError(f"the manifest {path} is for sensors that this version of Photosite does not know")
+    return manifest

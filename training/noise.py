@@ -13,10 +13,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from training.raw.cells import CELLS
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+
+    from training.raw.cells import Cell
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,17 +76,20 @@ class NoiseModel:
         shot, read = (np.array(values) * factor for values in (self.shot_noise, self.read_noise))
         return NoiseModel(shot_noise=tuple(shot.tolist()), read_noise=tuple(read.tolist()))
 
-    def variance(self, packed: NDArray[np.floating]) -> NDArray[np.floating]:
+    def of_planes(self, cell: Cell = CELLS["bayer"]) -> NDArray[np.float64]:
+        """(2, C) float64: shot and read noise of every plane of a mosaic packed by its cell."""
+        return np.array([self.shot_noise, self.read_noise])[:, cell.noise_channels]
+
+    def variance(self, packed: NDArray[np.floating], cell: Cell = CELLS["bayer"]) -> NDArray[np.floating]:
         """Variance at each photosite.
 
         Args:
             packed: (4, h, w) signal, linear, channels R, Gr, Gb, B; values below 0 count as 0.
+            cell: What it is packed by: so many planes.
 
         Returns:
             (4, h, w) of the same dtype.
         """
-        shot, read = (
-            np.array(values, dtype=packed.dtype)[:, None, None] for values in (self.shot_noise, self.read_noise)
-        )
+        shot, read = self.of_planes(cell).astype(packed.dtype)[..., None, None]
         variance: NDArray[np.floating] = shot * np.maximum(packed, 0) + read
         return variance

@@ -21,6 +21,7 @@ from tqdm import tqdm
 
 from training.errors import ConfigError
 from training.manifest import Manifest
+from training.raw.cells import CELLS
 from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, check_new, new_version, set_default
 from training.run.journal import LOG_NAME
 
@@ -89,7 +90,7 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
     from safetensors.torch import save_file  # noqa: PLC0415  (torch, which `--help` does not need)
 
     from training.networks import build_network  # noqa: PLC0415
-    from training.networks.noise_aware import DETAIL_WINDOW, input_channels  # noqa: PLC0415
+    from training.networks.noise_aware import input_channels, local_reach, plane_groups  # noqa: PLC0415
     from training.objectives import build_objective  # noqa: PLC0415
 
     checkpoint = _final_checkpoint(run)
@@ -97,10 +98,13 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
     objective = build_objective(config["objective"], **config["objective_options"])
     if config.get("dataset") == "srgb" or not objective.direct:
         raise ConfigError(f"run: {run} is of a comparison; what {config['objective']} made there cannot be served")
-    options = {"in_channels": input_channels(config["input_normalisation"], 4), **config["network_options"]}
+    sensor = config.get("sensor", "bayer")
+    channels, groups = CELLS[sensor].channels, plane_groups(sensor)
+    inputs = input_channels(config["input_normalisation"], channels, groups)
+    options = {"in_channels": inputs, "out_channels": channels, **config["network_options"]}
     network = build_network(config["network"], **options)
     save_file(checkpoint.average, reference.weights)
-    frame = DETAIL_WINDOW // 2 if config["input_normalisation"] != "none" else 0
+    frame = local_reach(groups) if config["input_normalisation"] != "none" else 0
     reach = network.receptive_field + frame
     return Manifest(
         name=reference.name,
@@ -109,6 +113,7 @@ def _first_manifest(run: Path, reference: ModelRef, wanted: Publication) -> Mani
         network=config["network"],
         network_options=options,
         input_normalisation=config["input_normalisation"],
+        sensor=sensor,
         stride=network.stride,
         receptive_field=reach,
         halo=reach,

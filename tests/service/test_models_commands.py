@@ -76,7 +76,10 @@ def test_a_run_measured_on_pictures_becomes_a_model_that_serves(
     assert publish(folder, "--pictures", str(folder / "pictures"), "--default") == 0
     assert "published mine@1" in capsys.readouterr().out
     known = manifest(folder)
-    assert (known.input_normalisation, known.network_options) == ("none", {"in_channels": 4, "width": 4})
+    assert (known.input_normalisation, known.network_options) == (
+        "none",
+        {"in_channels": 4, "out_channels": 4, "width": 4},
+    )
     assert (known.stride, known.receptive_field) == (32, 160)
     assert known.halo <= 160
     assert known.halo % 16 == 0

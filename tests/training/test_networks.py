@@ -10,7 +10,8 @@ import torch
 
 from training.errors import ConfigError
 from training.networks import build_network
-from training.networks.noise_aware import NoiseAware, input_channels, noise_features, stabilise
+from training.networks.noise_aware import NoiseAware, input_channels, noise_features, plane_groups, stabilise
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from training.networks.base import Network
@@ -104,3 +105,17 @@ def test_an_unknown_network_or_option_is_named() -> None:
         build_network("resnet")
     with pytest.raises(ConfigError, match="does not take"):
         build_network("unet", in_channels=4, depth=3)
+
+
+def test_planes_of_one_colour_share_their_brightness() -> None:
+    """The coarse picture has a plane for each colour: its mean over 3×3 cells."""
+    groups = plane_groups("x-trans")
+    planes = torch.rand(1, 36, 5, 5)
+    level = torch.full((1, 36), 1e-3)
+    features, deviation = noise_features(planes, level, level, groups)
+    assert features.shape == (1, input_channels("variance-stabilised", 36, groups), 5, 5)
+    assert deviation.shape == planes.shape
+    greens = list(CELLS["x-trans"].planes_of("G"))
+    coarse = features[0, 36 + 1, 2, 2]  # of B, G, R
+    torch.testing.assert_close(coarse.square(), planes[0, greens, 1:4, 1:4].mean())
+    assert plane_groups("bayer") == plane_groups("monochrome") == ()

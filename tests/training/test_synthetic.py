@@ -22,9 +22,12 @@ from training.datasets.synthetic import (
     unprocess,
     unprocess_planes,
 )
+from training.raw.cells import CELLS, unpack_cells
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from training.raw.cells import SensorKind
 
 
 def test_the_noise_has_the_variance_that_was_asked_for() -> None:
@@ -66,6 +69,26 @@ def test_the_planes_are_those_of_the_mosaicked_picture() -> None:
     planes = unprocess_planes(srgb, draw_camera(np.random.default_rng(5)))
     expected = mosaic_planes(unprocess(srgb, np.random.default_rng(5)))
     np.testing.assert_allclose(planes, expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["bayer", "x-trans"])
+def test_every_photosite_of_a_cell_sees_its_colour(kind: SensorKind) -> None:
+    cell = CELLS[kind]
+    srgb = np.random.default_rng(0).random((12, 18, 3), dtype=np.float32)
+    mosaic = unpack_cells(unprocess_planes(srgb, draw_camera(np.random.default_rng(5)), cell), cell.side)
+    camera = unprocess(srgb, np.random.default_rng(5))
+    colours = [["RGB".index(colour) for colour in row] for row in cell.colours]
+    grid = np.tile(colours, (12 // cell.side, 18 // cell.side))
+    np.testing.assert_allclose(mosaic, np.take_along_axis(camera, grid[..., None], axis=2)[..., 0], rtol=1e-6)
+
+
+def test_a_sensor_without_filters_sees_grey() -> None:
+    """The mean of the colours, before white balance: of a grey picture what green sees."""
+    srgb = np.repeat(np.random.default_rng(0).random((8, 8, 1), dtype=np.float32), 3, axis=2)
+    camera = draw_camera(np.random.default_rng(5))
+    planes, bayer = unprocess_planes(srgb, camera, CELLS["monochrome"]), unprocess_planes(srgb, camera)
+    np.testing.assert_allclose(planes[1:3], bayer[1:3], rtol=1e-5)
+    assert planes.shape == (4, 4, 4)
 
 
 def test_the_mosaic_takes_each_colour_at_its_place() -> None:

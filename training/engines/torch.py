@@ -22,7 +22,7 @@ from safetensors.torch import load_file
 from training.errors import ConfigError, ModelError
 from training.golden import check_golden_tile
 from training.networks import build_network
-from training.networks.noise_aware import NoiseAware
+from training.networks.noise_aware import NoiseAware, plane_groups
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -105,7 +105,7 @@ class TorchEngine:
         """Queue upload, network and download of (B, 4, h, w)."""
         shot, read = (
             torch.tensor([values] * len(batch), dtype=torch.float32, device=self.device)
-            for values in (noise.shot_noise, noise.read_noise)
+            for values in noise.of_planes(self.manifest.cell).tolist()
         )
         noisy = torch.from_numpy(batch)
         if self.device == "cuda":
@@ -195,6 +195,6 @@ def _load_model(reference: ModelRef, manifest: Manifest) -> NoiseAware:
         weights = load_file(reference.weights)
         network = build_network(manifest.network, **manifest.network_options)
         network.load_state_dict(weights)
-        return NoiseAware(network.eval(), manifest.input_normalisation)
+        return NoiseAware(network.eval(), manifest.input_normalisation, plane_groups(manifest.sensor))
     except (OSError, SafetensorError, RuntimeError, ConfigError, TypeError) as error:
         raise ModelError(f"the weights of {reference} cannot be loaded", detail=str(error)) from error

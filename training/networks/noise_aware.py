@@ -112,9 +112,7 @@ def input_channels(input_normalisation: InputNormalisation, channels: int, group
     return channels + (len(groups) or channels) + 1
 
 
-def noise_features(
-    noisy: Tensor, shot_noise: Tensor, read_noise: Tensor, groups: Groups = ()
-) -> tuple[Tensor, Tensor]:
+def noise_features(noisy: Tensor, shot_noise: Tensor, read_noise: Tensor, groups: Groups = ()) -> tuple[Tensor, Tensor]:
     """What a noise-aware network sees.
 
     Args:
@@ -140,6 +138,11 @@ def noise_features(
     grey = torch.log10(0.18 * shot_noise + read_noise).mean(dim=1) / 4 + 1  # (B,) about -0.5 … 0.5
     noise = grey[:, None, None, None].expand(-1, 1, *noisy.shape[2:])  # (B, 1, h, w)
     return torch.cat([detail, coarse, noise], dim=1), deviation
+
+
+def local_reach(groups: Groups) -> int:
+    """Packed pixels each way that local brightness is the mean of."""
+    return (POOLED_WINDOW if groups else DETAIL_WINDOW) // 2
 
 
 def _pooled(planes: Tensor, groups: Groups) -> Tensor:

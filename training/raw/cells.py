@@ -9,7 +9,7 @@ Source: the X-Trans pattern as Fujifilm's files, and DNG's CFAPattern for them, 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, TypeVar, get_args
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SensorKind = Literal["bayer", "x-trans", "monochrome"]
-SENSOR_KINDS: tuple[SensorKind, ...] = get_args(SensorKind)
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
@@ -48,6 +47,17 @@ class Cell:
         """The colour of every plane."""
         return "".join(self.colours)
 
+    @property
+    def noise_channels(self) -> tuple[int, ...]:
+        """Which number of a noise model, R Gr Gb B, every plane has. Where greens are alike, Gr's is as good as Gb's.
+
+        >>> CELLS["bayer"].noise_channels, CELLS["monochrome"].noise_channels
+        ((0, 1, 2, 3), (0, 0, 0, 0))
+        """
+        if self.kind == "bayer":
+            return (0, 1, 2, 3)
+        return tuple({"R": 0, "Y": 0, "G": 1, "B": 3}[colour] for colour in self.plane_colours)
+
     def planes_of(self, colour: str) -> tuple[int, ...]:
         """Which planes have a colour.
 
@@ -62,17 +72,6 @@ CELLS = {
     "x-trans": Cell("x-trans", ("GBGGRG", "RGRBGB", "GBGGRG", "GRGGBG", "BGBRGR", "GRGGBG"), pooled=True),
     "monochrome": Cell("monochrome", ("YY", "YY"), pooled=False),
 }
-
-
-def cell_of(kind: str) -> Cell:
-    """The cell of a kind of sensor.
-
-    Raises:
-        ValueError: There is no such kind.
-    """
-    if kind not in CELLS:
-        raise ValueError(f"got the sensor kind {kind!r}, wanted one of {', '.join(SENSOR_KINDS)}")
-    return CELLS[kind]
 
 
 def pack_cells(mosaic: NDArray[Scalar], side: int) -> NDArray[Scalar]:
