@@ -7,6 +7,7 @@ Source: TIFF 6.0, sections 2, 3, 8 and 15; DNG specification 1.7, chapter 4; opc
 
 from __future__ import annotations
 
+import math
 import struct
 import zlib
 from dataclasses import dataclass
@@ -174,7 +175,7 @@ def make_dng(
     Args:
         path: Where to write it.
         mosaic: (H, W) uint16 as stored, every value below 2 ** bits; with a table, the table's indices.
-        cfa_pattern: Read from the top-left of the active area.
+        cfa_pattern: Read from the top-left of the active area; "Y" for a sensor without colour filters.
         bits: BitsPerSample.
         layout: Strips or tiles, packed or lossless JPEG.
         byte_order: "<" or ">".
@@ -222,13 +223,9 @@ def make_dng(
         tags.IMAGE_WIDTH: long(mosaic.shape[1]),
         tags.IMAGE_LENGTH: long(mosaic.shape[0]),
         tags.BITS_PER_SAMPLE: short(bits),
-        tags.PHOTOMETRIC_INTERPRETATION: short(tags.COLOR_FILTER_ARRAY),
         tags.SAMPLES_PER_PIXEL: short(1),
         tags.PLANAR_CONFIGURATION: short(1),
-        tags.CFA_REPEAT_PATTERN_DIM: short(2, 2),
-        tags.CFA_PATTERN: byte(*(COLOURS[letter] for letter in cfa_pattern)),
-        tags.CFA_PLANE_COLOR: byte(0, 1, 2),
-        tags.CFA_LAYOUT: short(1),
+        **_filter_tags(cfa_pattern),
         tags.LINEARIZATION_TABLE: short(*linearization_table) if linearization_table is not None else None,
         tags.BLACK_LEVEL_REPEAT_DIM: repeat,
         tags.BLACK_LEVEL: blacks,
@@ -253,9 +250,7 @@ def make_dng(
         tags.DNG_VERSION: byte(1, 4, 0, 0),
         tags.DNG_BACKWARD_VERSION: byte(1, 1, 0, 0),
         tags.UNIQUE_CAMERA_MODEL: text(model),
-        tags.COLOR_MATRIX_1: srational(*COLOR_MATRIX),
-        tags.AS_SHOT_NEUTRAL: rational(0.5, 1, 0.625),
-        tags.CALIBRATION_ILLUMINANT_1: short(21),
+        **_colour_tags(cfa_pattern),
         tags.XMP: Field(1, tuple(xmp)) if xmp is not None else None,
         **(ifd0_tags or {}),
     }
@@ -274,6 +269,31 @@ def make_dng(
         directories["preview"], pixels["preview"] = _preview_tags(preview), [preview]
     path.write_bytes(assemble(directories, pixels, byte_order, data_first=data_first, big_tiff=big_tiff))
     return path
+
+
+def _filter_tags(cfa_pattern: str) -> dict[int, Field | None]:
+    """What the photosites see."""
+    if cfa_pattern == "Y":
+        return {tags.PHOTOMETRIC_INTERPRETATION: short(tags.LINEAR_RAW)}
+    side = math.isqrt(len(cfa_pattern))
+    return {
+        tags.PHOTOMETRIC_INTERPRETATION: short(tags.COLOR_FILTER_ARRAY),
+        tags.CFA_REPEAT_PATTERN_DIM: short(side, side),
+        tags.CFA_PATTERN: byte(*(COLOURS[letter] for letter in cfa_pattern)),
+        tags.CFA_PLANE_COLOR: byte(0, 1, 2),
+        tags.CFA_LAYOUT: short(1),
+    }
+
+
+def _colour_tags(cfa_pattern: str) -> dict[int, Field | None]:
+    """What the camera's colours mean."""
+    if cfa_pattern == "Y":
+        return {}
+    return {
+        tags.COLOR_MATRIX_1: srational(*COLOR_MATRIX),
+        tags.AS_SHOT_NEUTRAL: rational(0.5, 1, 0.625),
+        tags.CALIBRATION_ILLUMINANT_1: short(21),
+    }
 
 
 def opcode(identifier: int, parameters: bytes, *, version: tuple[int, int, int, int] = (1, 3, 0, 0)) -> bytes:

@@ -6,7 +6,9 @@ In deep shadows a bias far below the noise (a twentieth of its standard deviatio
 signal, and a tint where the planes differ. Over thousands of photosites of the same brightness the noise averages out,
 so that the input's own mean shows the bias, and it can be subtracted.
 
-All photosites count, but brightness and shift change slowly from place to place: both are kept for blocks of 5×5.
+All photosites count, but brightness and shift change slowly from place to place: both are kept for blocks of 5×5. Where
+a sensor's cell is so large that its planes are small, as that of X-Trans, all planes of a colour are shifted alike, by
+what their mean shows.
 """
 
 from __future__ import annotations
@@ -16,55 +18,78 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.raw.bands import for_each_band
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.planes import Planes
+    from training.raw.cells import Cell
+
+    Groups = tuple[tuple[int, ...], ...]
 
 MAX_RANGES = 16
 MIN_PHOTOSITES = 4096
 """Fewer in a range, and the mean of their noise would be more than a sixtieth of its standard deviation."""
 BLOCK = 5
-"""Photosites of a block, each way."""
+"""Photosites of a colour in a block, each way; fewer cells where these are larger."""
 LOCAL = 3
 """Blocks, each way, over which the brightness of a place is averaged; odd."""
 _BAND = 40 * BLOCK
 
 
-def keep_brightness(noisy: Planes, denoised: NDArray[np.float32]) -> NDArray[np.float32]:
+def keep_brightness(
+    noisy: Planes, denoised: NDArray[np.float32], cell: Cell = CELLS["bayer"]
+) -> NDArray[np.float32]:
     """Shift each plane by a smooth function of the local brightness, so that its mean stays the input's everywhere.
 
     Args:
-        noisy: (4, h, w) float32, linear, not clipped, channels R Gr Gb B.
+        noisy: (c, h, w) float32, linear, not clipped, channels as the cell has them.
         denoised: The same, denoised; changed in place.
+        cell: What they are packed by.
 
     Returns:
         `denoised`; as it was where a plane is too small for its noise to average out.
     """
     height, width = denoised.shape[1:]
-    ranges = min(MAX_RANGES, height * width // MIN_PHOTOSITES)
-    if ranges == 0 or min(height, width) < BLOCK * LOCAL:
+    groups, block = _groups(cell), round(BLOCK * CELLS["bayer"].side / cell.side)
+    ranges = min(MAX_RANGES, height * width * min(map(len, groups)) // MIN_PHOTOSITES)
+    if ranges == 0 or min(height, width) < block * LOCAL:
         return denoised
-    brightness, excess = np.empty((2, 4, height // BLOCK, width // BLOCK), dtype=np.float32)
+    brightness, excess = np.empty((2, len(groups), height // block, width // block), dtype=np.float32)
 
     def look(rows: slice) -> None:
-        blocks = slice(rows.start // BLOCK, rows.stop // BLOCK)
-        brightness[:, blocks] = block_means(denoised[:, rows])
-        excess[:, blocks] = block_means(noisy[:, rows, :]) - brightness[:, blocks]
+        blocks = slice(rows.start // block, rows.stop // block)
+        brightness[:, blocks] = block_means(_pooled(denoised[:, rows], groups), block)
+        excess[:, blocks] = block_means(_pooled(noisy[:, rows, :], groups), block) - brightness[:, blocks]
 
     for_each_band(height, look, _BAND)
     shift = np.stack([_shift_of(*planes, ranges) for planes in zip(brightness, excess, strict=True)])
+    shift = shift[[group for _, group in sorted((plane, i) for i, each in enumerate(groups) for plane in each)]]
     across = np.minimum(
-        np.arange(width) // BLOCK, shift.shape[2] - 1
+        np.arange(width) // block, shift.shape[2] - 1
     )  # what is left of a block belongs to its neighbour
 
     def move(rows: slice) -> None:
-        down = np.minimum(np.arange(rows.start, rows.stop) // BLOCK, shift.shape[1] - 1)
+        down = np.minimum(np.arange(rows.start, rows.stop) // block, shift.shape[1] - 1)
         denoised[:, rows] += shift[:, down].take(across, axis=2)
 
     for_each_band(height, move, _BAND)
     return denoised
+
+
+def _groups(cell: Cell) -> Groups:
+    """Which planes are shifted alike."""
+    if cell.pooled:
+        return tuple(cell.planes_of(colour) for colour in sorted(set(cell.plane_colours)))
+    return tuple((plane,) for plane in range(cell.channels))
+
+
+def _pooled(planes: NDArray[np.float32], groups: Groups) -> NDArray[np.float32]:
+    """(c, h, w) → (groups, h, w): the mean of every group; the planes themselves where each is a group."""
+    if len(groups) == len(planes):
+        return planes
+    return np.stack([planes[list(group)].mean(axis=0) for group in groups])
 
 
 def _shift_of(brightness: NDArray[np.float32], excess: NDArray[np.float32], ranges: int) -> NDArray[np.float32]:
@@ -79,16 +104,16 @@ def _shift_of(brightness: NDArray[np.float32], excess: NDArray[np.float32], rang
     return np.interp(local, centres, shifts).astype(np.float32).reshape(brightness.shape)
 
 
-def block_means(planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(c, h // 5, w // 5) means of whole blocks; what is left over at the end of a side does not count.
+def block_means(planes: NDArray[np.float32], block: int = BLOCK) -> NDArray[np.float32]:
+    """(c, h // block, w // block) means of whole blocks; what is left over at the end of a side does not count.
 
     >>> float(block_means(np.tile(np.float32([0, 1, 2, 3, 4]), (1, 5, 1)))[0, 0, 0])
     2.0
     """
-    height, width = (side // BLOCK * BLOCK for side in planes.shape[1:])
-    rows = sum(planes[:, start:height:BLOCK, :width] for start in range(1, BLOCK)) + planes[:, :height:BLOCK, :width]
-    total = sum(rows[..., start::BLOCK] for start in range(1, BLOCK)) + rows[..., ::BLOCK]
-    return np.asarray(total / np.float32(BLOCK**2))
+    height, width = (side // block * block for side in planes.shape[1:])
+    rows = sum(planes[:, start:height:block, :width] for start in range(1, block)) + planes[:, :height:block, :width]
+    total = sum(rows[..., start::block] for start in range(1, block)) + rows[..., ::block]
+    return np.asarray(total / np.float32(block**2))
 
 
 def local_mean(plane: NDArray[np.float32], size: int) -> NDArray[np.float64]:

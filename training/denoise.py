@@ -157,7 +157,7 @@ def denoise_file(
         precision_shift=shift,
         engine=f"{engine.device} {engine.precision}",
         warnings=(*warnings, *choice.warnings),
-        residual_correlation=likeness_of_neighbours(signal, denoised, choice.model),
+        residual_correlation=likeness_of_neighbours(signal, denoised, choice.model, raw.metadata.phase.cell),
         seconds=clock.seconds,
     )
 
@@ -201,19 +201,19 @@ def denoise_packed(
     """Denoise planes of any size with the engine's own tiles, keep their brightness, and blend with the input.
 
     Args:
-        packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B; any size.
+        packed: (c, h, w) float32, linear, not clipped, channels as the model's cell has them; any size.
         engine: The model.
         noise: Its noise.
         strength: 0 … 1; at 0 `packed` itself comes back.
         progress: See `denoise_file`.
 
     Returns:
-        (4, h, w) float32, linear, not clipped.
+        (c, h, w) float32, linear, not clipped.
     """
     if strength == 0:
         return packed
     denoised = run_tiled(packed, engine, noise, tile=engine.tile_size, halo=engine.manifest.halo, progress=progress)
-    denoised = keep_brightness(packed, denoised)
+    denoised = keep_brightness(packed, denoised, engine.manifest.cell)
     if strength < 1:
         _blend(packed, denoised, strength)
     return denoised
@@ -241,7 +241,7 @@ def run_tiled(
     """Run the network over all tiles of a plan; see `plan_tiles` for tile and halo.
 
     Args:
-        packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B; any size.
+        packed: (c, h, w) float32, linear, not clipped, channels as the model's cell has them; any size.
         engine: The model.
         noise: Its noise.
         tile: Pixels a tile reads each way, halo included.
@@ -249,10 +249,10 @@ def run_tiled(
         progress: See `denoise_file`.
 
     Returns:
-        (4, h, w) float32, linear, not clipped.
+        (c, h, w) float32, linear, not clipped.
     """
     _, height, width = packed.shape
-    result = np.empty((4, height, width), dtype=np.float32)
+    result = np.empty(packed.shape, dtype=np.float32)
     plan = plan_image(height, width, tile, halo, engine.manifest.stride)
     tiles = (read_tile(packed, part) for part in plan)
     for index, (part, denoised) in enumerate(zip(plan, engine.denoise_tiles(tiles, noise), strict=True)):

@@ -13,6 +13,7 @@ import numpy as np
 
 from training.errors import UnsupportedRawError
 from training.noise_estimation import NoiseEstimate, estimate_noise
+from training.noise_squares import estimation_planes
 
 if TYPE_CHECKING:
     from training.noise import NoiseModel
@@ -39,7 +40,7 @@ def choose_noise(packed: Planes, metadata: RawMetadata, requested: NoiseModel | 
     """Choose the noise model of a picture.
 
     Args:
-        packed: (4, h, w) float32, linear, not clipped, channels R Gr Gb B.
+        packed: (c, h, w) float32, linear, not clipped, channels as the sensor's cell has them.
         metadata: What the file says.
         requested: What the request says.
 
@@ -50,7 +51,8 @@ def choose_noise(packed: Planes, metadata: RawMetadata, requested: NoiseModel | 
         return NoiseChoice(model=requested, source="request")
     levels = metadata.levels
     steps = float(np.min(levels.signal_range))  # 1 where the levels are those of a normalised signal, which has none
-    estimate = estimate_noise(packed, black_clip(metadata), step=1 / steps if steps > 1 else 0.0)
+    planes = estimation_planes(packed, metadata.phase.cell)
+    estimate = estimate_noise(planes, black_clip(metadata), step=1 / steps if steps > 1 else 0.0)
     tag = metadata.noise_profile
     if tag is None:
         if estimate is None:

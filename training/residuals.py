@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from training.finetuning.character import lag_one
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     from training.noise import NoiseModel
     from training.planes import Planes
+    from training.raw.cells import Cell
 
     Corner = tuple[int, int]
 
@@ -147,16 +149,19 @@ def _shifted(down: int, across: int) -> tuple[tuple[slice, ...], tuple[slice, ..
     return one, other
 
 
-def likeness_of_neighbours(noisy: Planes, denoised: Planes, noise: NoiseModel) -> float | None:
+def likeness_of_neighbours(
+    noisy: Planes, denoised: Planes, noise: NoiseModel, cell: Cell = CELLS["bayer"]
+) -> float | None:
     """How alike neighbours of noisy − denoised are, in tiles spread over the picture, whatever is in them.
 
     A quick look at what is served, that drifts where pictures or models change: texture that was taken for noise
     counts, too.
 
     Args:
-        noisy: (4, h, w) float32, linear, not clipped, channels R Gr Gb B.
+        noisy: (c, h, w) float32, linear, not clipped, channels as the cell has them.
         denoised: The same.
         noise: Their noise.
+        cell: What they are packed by.
 
     Returns:
         The larger of the correlations along rows and along columns, without its sign, 0 … 1; None where nothing was
@@ -168,15 +173,15 @@ def likeness_of_neighbours(noisy: Planes, denoised: Planes, noise: NoiseModel) -
     >>> likeness_of_neighbours(stripes, np.zeros_like(stripes), noise)
     1.0
     """
-    size = min(TILE, *noisy.shape[1:])
+    size = min(TILE * CELLS["bayer"].side // cell.side, *noisy.shape[1:])
     rows, columns = (_spread(length, size) for length in noisy.shape[1:])
     planes = []
     for row in rows:
         for column in columns:
             place = (slice(None), slice(row, row + size), slice(column, column + size))
-            variance = np.maximum(noise.variance(denoised[place]), LEAST_VARIANCE)
+            variance = np.maximum(noise.variance(denoised[place], cell), LEAST_VARIANCE)
             planes.append((noisy[place] - denoised[place]) / np.sqrt(variance))
-    residual = np.concatenate(planes)  # (4 n, size, size)
+    residual = np.concatenate(planes)  # (c · n, size, size)
     if not residual.any():
         return None
     return round(max(map(abs, lag_one(residual.astype(np.float64)))), 4)

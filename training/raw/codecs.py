@@ -5,7 +5,8 @@ The only file that imports imagecodecs. Decoding runs in `sandbox.py`, never on 
 In the flow: read_raw decodes each strip or tile here; write_dng encodes each tile here.
 
 Source: ITU-T T.81 annex H (lossless JPEG, SOF3); DNG specification 1.4, chapter 3 "Compression": a Bayer tile of h×w is
-coded as h×(w/2) with two components, so that each sample is predicted from one of its own colour. Deflate: RFC 1950;
+coded as h×(w/2) with two components, so that each sample is predicted from one of its own colour; of a sensor without
+colour filters as h×w with one, the only form of it that dcraw reads. Deflate: RFC 1950;
 horizontal differencing: TIFF 6.0, section 14, and DNG 1.4 for those two and four columns apart. JPEG XL: ISO 18181, as
 DNG 1.7 stores it.
 """
@@ -61,18 +62,20 @@ def _decode_jpeg(data: bytes) -> NDArray[Any]:
         raise UnreadableRawError("a chunk of the mosaic cannot be decoded", detail=str(error)) from error
 
 
-def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
-    """Encode a tile of a Bayer mosaic as lossless JPEG: two components, predictor 1.
+def encode_ljpeg(tile: NDArray[np.uint16], bits: int, components: int = 2) -> bytes:
+    """Encode a tile of a mosaic as lossless JPEG: predictor 1.
 
     Args:
         tile: (h, w) uint16, w even, every value below 2 ** bits.
         bits: Sample precision written into the frame header, 2 … 16.
+        components: 2, to which columns are dealt in turn, or 1.
     """
     height, width = tile.shape
     numbers = np.ascontiguousarray(tile, dtype=np.uint8 if bits <= 8 else np.uint16)
-    pairs = numbers.reshape(height, width // 2, 2)  # (h, w/2, 2)
+    shape = (height, width // components, components) if components > 1 else tile.shape
+    space = "UNKNOWN" if components > 1 else "GRAYSCALE"
     encoded = imagecodecs.jpeg8_encode(
-        pairs, colorspace="UNKNOWN", outcolorspace="UNKNOWN", lossless=True, predictor=1, bitspersample=bits
+        numbers.reshape(shape), colorspace=space, outcolorspace=space, lossless=True, predictor=1, bitspersample=bits
     )
     return bytes(encoded)
 

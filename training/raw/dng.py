@@ -21,7 +21,6 @@ import numpy as np
 from training.errors import UnreadableRawError, UnsupportedRawError
 from training.noise import NoiseModel
 from training.raw import tags
-from training.raw.patterns import channel_grid
 from training.raw.colour import read_colour
 from training.raw.decode import default_decoder
 from training.raw.digest import new_raw_image_digest, raw_image_digest
@@ -32,6 +31,7 @@ from training.raw.kinds import foreign_kind
 from training.raw.layout import MIN_SIDE, camera_name, find_mosaic
 from training.raw.levels import Levels
 from training.raw.opcodes import Opcode, depend_on_numbers, find_bad_pixels, parse_opcodes
+from training.raw.patterns import channel_grid, tile_cell
 from training.raw.tiff import open_tiff
 from training.raw.xmp import denoiser_of
 
@@ -173,19 +173,19 @@ def _levels(tiff: TiffFile, layout: MosaicLayout, area: ActiveArea) -> Levels:
         raise UnreadableRawError(f"the file's levels make no sense: {error}") from error
 
 
-def _black_level(tiff: TiffFile, layout: MosaicLayout) -> tuple[float, float, float, float]:
-    """BlackLevel per channel R, Gr, Gb, B, out of a pattern of 1 or 2 rows and columns."""
+def _black_level(tiff: TiffFile, layout: MosaicLayout) -> tuple[float, ...]:
+    """BlackLevel per channel, out of a pattern whose rows and columns divide the sensor's cell."""
     repeat = tiff.integers(layout.directory, tags.BLACK_LEVEL_REPEAT_DIM, (1, 1), most=2)
-    if len(repeat) != 2 or not set(repeat) <= {1, 2}:
-        raise UnsupportedRawError(f"the black level repeats every {'×'.join(map(str, repeat))} photosites, not 2×2")
-    blacks = tiff.values(layout.directory, tags.BLACK_LEVEL, (0,), most=16) or (0,)
+    grid = channel_grid(layout.cfa_pattern)
+    if len(repeat) != 2 or min(repeat) < 1 or any(len(grid) % count for count in repeat):
+        found, wanted = "×".join(map(str, repeat)), f"{len(grid)}×{len(grid)}"
+        raise UnsupportedRawError(f"the black level repeats every {found} photosites, not {wanted}")
+    blacks = tiff.values(layout.directory, tags.BLACK_LEVEL, (0,), most=64) or (0,)
     if len(blacks) not in {1, repeat[0] * repeat[1]}:
         raise UnreadableRawError(f"the file has {len(blacks)} black levels, wanted {repeat[0] * repeat[1]}")
     pattern = np.array(blacks, dtype=np.float64)
-    cell = np.broadcast_to(pattern if len(blacks) == 1 else pattern.reshape(repeat), (2, 2))
-    by_channel = cell.reshape(-1)[np.argsort(channel_grid(layout.cfa_pattern).reshape(-1))]
-    red, green_red, green_blue, blue = by_channel.tolist()
-    return red, green_red, green_blue, blue
+    cell = tile_cell(pattern.reshape(repeat if len(blacks) > 1 else (1, 1)), grid.shape)
+    return tuple(cell.reshape(-1)[np.argsort(grid.reshape(-1))].tolist())
 
 
 def _linearization_table(tiff: TiffFile, layout: MosaicLayout) -> NDArray[np.uint16] | None:

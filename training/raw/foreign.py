@@ -9,6 +9,7 @@ Source: LibRaw 0.22 (libraw_data_t): `cblack`, `filters`, `cam_mul`, `pre_mul`, 
 from __future__ import annotations
 
 import datetime as dt
+import math
 from dataclasses import dataclass
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,6 @@ import numpy as np
 
 from training.errors import RawError, UnreadableRawError, UnsupportedRawError
 from training.raw import tags
-from training.raw.bayer import parse_cfa_pattern
 from training.raw.colour import CameraColour
 from training.raw.decode import default_decoder
 from training.raw.exposure import Exposure
@@ -25,13 +25,14 @@ from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
 from training.raw.layout import MIN_SIDE
 from training.raw.levels import Levels
 from training.raw.naming import foreign_camera
-from training.raw.patterns import channel_grid
+from training.raw.patterns import PATTERNS, channel_grid, tile_cell
 from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from training.raw.bayer import CfaPattern
+    from numpy.typing import NDArray
+
     from training.raw.colour import Matrix, Triple
     from training.raw.decode import Decoder
     from training.raw.tiff import Directory, TiffFile
@@ -117,14 +118,11 @@ def _extents(tiff: TiffFile, directory: Directory) -> list[tuple[int, int]] | No
 def _metadata(facts: dict[str, Any], shape: tuple[int, ...], make: str, model: str, kind: str) -> RawMetadata:
     height, width = shape
     area = _active_area(facts, shape)
-    ids = np.array(facts["colour_ids"]).reshape(2, 2)
-    rolled = np.roll(ids, (-(area.top % 2), -(area.left % 2)), axis=(0, 1))  # now from the active area's corner
-    letters = np.array(list(facts["pattern"])).reshape(2, 2)
-    letters = np.roll(letters, (-(area.top % 2), -(area.left % 2)), axis=(0, 1))
-    pattern = parse_cfa_pattern("".join(letters.reshape(-1).tolist()))
-    if pattern is None:
-        raise UnsupportedRawError(f"the colour pattern is {facts['pattern']}, not one of the four Bayer patterns")
-    levels = _levels(facts, rolled, pattern)
+    ids, letters = _from(area, facts["colour_ids"]), _from(area, [*facts["pattern"]])
+    pattern = "".join(letters.reshape(-1).tolist())
+    if pattern not in PATTERNS:
+        raise UnsupportedRawError(f"the colour pattern is {pattern}, neither one of the four of Bayer nor X-Trans'")
+    levels = _levels(facts, ids, pattern)
     captured = facts["captured"]
     return RawMetadata(
         make=make,
@@ -148,6 +146,12 @@ def _metadata(facts: dict[str, Any], shape: tuple[int, ...], make: str, model: s
     )
 
 
+def _from(area: ActiveArea, cell: list[Any]) -> NDArray[Any]:
+    """A square cell of the full frame, as it is seen from the active area's corner."""
+    side = math.isqrt(len(cell))
+    return np.roll(np.array(cell).reshape(side, side), (-area.top, -area.left), axis=(0, 1))
+
+
 def _active_area(facts: dict[str, Any], shape: tuple[int, ...]) -> ActiveArea:
     (top, left), (height, width) = facts["margins"], facts["visible"]
     area = ActiveArea(top, left, min(top + height, shape[0]), min(left + width, shape[1]))
@@ -156,12 +160,12 @@ def _active_area(facts: dict[str, Any], shape: tuple[int, ...]) -> ActiveArea:
     return area
 
 
-def _levels(facts: dict[str, Any], ids: np.ndarray[Any, Any], pattern: CfaPattern) -> Levels:
-    """Black per channel R, Gr, Gb, B, by the colour ids of the active area's first cell."""
-    blacks = np.array(facts["black_by_id"], dtype=np.float64)[ids]
-    red, green_red, green_blue, blue = blacks.reshape(-1)[np.argsort(channel_grid(pattern).reshape(-1))].tolist()
+def _levels(facts: dict[str, Any], ids: NDArray[np.intp], pattern: str) -> Levels:
+    """Black per channel, by the colour ids of the active area's first cell."""
+    blacks, grid = np.array(facts["black_by_id"], dtype=np.float64)[ids], channel_grid(pattern)
+    by_channel = tile_cell(blacks, grid.shape).reshape(-1)[np.argsort(grid.reshape(-1))]
     try:
-        return Levels(black_level=(red, green_red, green_blue, blue), white_level=float(facts["white"]))
+        return Levels(black_level=tuple(by_channel.tolist()), white_level=float(facts["white"]))
     except ValueError as error:
         raise UnreadableRawError(f"the file's levels make no sense: {error}") from error
 

@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from training.errors import RawTooLargeError, UnreadableRawError, UnsupportedRawError
 from training.raw import tags
-from training.raw.bayer import parse_cfa_pattern
 from training.raw.jpeg import parse_jpeg_frame
+from training.raw.patterns import MONOCHROME, PATTERNS
 from training.raw.tiff import CLASSIC
 
 if TYPE_CHECKING:
-    from training.raw.bayer import CfaPattern
     from training.raw.tiff import Directory, TiffFile
 
 MIN_SIDE = 64
@@ -77,8 +76,8 @@ class MosaicLayout:
     """tags.UNCOMPRESSED, tags.JPEG (lossless), tags.DEFLATE, tags.OLD_DEFLATE or tags.JPEG_XL."""
     byte_order: str
     """"<" or ">"."""
-    cfa_pattern: CfaPattern
-    """Read from the top-left of the active area."""
+    cfa_pattern: str
+    """Read from the top-left of the active area; see `patterns.py`."""
     tiled: bool
     """Tiles, not strips."""
     chunks: tuple[Chunk, ...]
@@ -102,7 +101,7 @@ def camera_name(tiff: TiffFile) -> tuple[str, str]:
 
 
 def find_mosaic(tiff: TiffFile) -> MosaicLayout:
-    """Find the one main Bayer mosaic of a DNG and check everything about its layout.
+    """Find the one main mosaic of a DNG and check everything about its layout.
 
     Args:
         tiff: An open file.
@@ -157,7 +156,7 @@ def _require_dng(tiff: TiffFile) -> None:
 
 
 def _main_directory(tiff: TiffFile) -> Directory:
-    """The only directory that holds a mosaic at full resolution."""
+    """The only directory that holds a mosaic at full resolution, or the one plane of a sensor without colour filters."""
     mains = [d for d in tiff.directories if tiff.integer(d, tags.NEW_SUBFILE_TYPE, 0) == tags.MAIN_IMAGE]
     meanings = [tiff.integer(d, tags.PHOTOMETRIC_INTERPRETATION, -1) for d in mains]
     found = [d for d, meaning in zip(mains, meanings, strict=True) if meaning == tags.COLOR_FILTER_ARRAY]
@@ -168,28 +167,31 @@ def _main_directory(tiff: TiffFile) -> Directory:
     if tags.LINEAR_RAW not in meanings:
         _refuse(tiff, "the file holds no mosaic, only pictures")
     linear = mains[meanings.index(tags.LINEAR_RAW)]
-    if tiff.integer(linear, tags.SAMPLES_PER_PIXEL, 1) == 1:
-        _refuse(tiff, "the sensor has no colour filters (monochrome); only Bayer mosaics are taken")
+    if meanings.count(tags.LINEAR_RAW) == 1 and tiff.integer(linear, tags.SAMPLES_PER_PIXEL, 1) == 1:
+        return linear
     compression = _COMPRESSIONS.get(tiff.integer(linear, tags.COMPRESSION, tags.UNCOMPRESSED), "unknown compression")
-    _refuse(tiff, f"the file holds a demosaiced picture (linear DNG, {compression}), not a Bayer mosaic")
+    _refuse(tiff, f"the file holds a demosaiced picture (linear DNG, {compression}), not a mosaic")
 
 
-def _cfa_pattern(tiff: TiffFile, directory: Directory) -> CfaPattern:
-    repeat = "×".join(map(str, tiff.integers(directory, tags.CFA_REPEAT_PATTERN_DIM, (2, 2), most=2)))
-    if repeat != "2×2":
-        known = {"6×6": "X-Trans", "4×4": "quad-Bayer"}.get(repeat, "not Bayer")
-        _refuse(tiff, f"the colour pattern repeats every {repeat} photosites ({known}), not every 2×2")
+def _cfa_pattern(tiff: TiffFile, directory: Directory) -> str:
+    if tiff.integer(directory, tags.PHOTOMETRIC_INTERPRETATION, -1) == tags.LINEAR_RAW:
+        return MONOCHROME
+    repeat = tiff.integers(directory, tags.CFA_REPEAT_PATTERN_DIM, (2, 2), most=2)
+    size = "×".join(map(str, repeat))
+    if repeat not in {(2, 2), (6, 6)}:
+        known = "quad-Bayer" if repeat == (4, 4) else "neither Bayer nor X-Trans"
+        _refuse(tiff, f"the colour pattern repeats every {size} photosites ({known}), not every 2×2 or 6×6")
     if tiff.integer(directory, tags.CFA_LAYOUT, 1) != 1:
         _refuse(tiff, "the photosites do not lie on a rectangular grid")
     planes = tiff.integers(directory, tags.CFA_PLANE_COLOR, (0, 1, 2), most=16)
-    colours = tiff.integers(directory, tags.CFA_PATTERN, most=16)
+    colours = tiff.integers(directory, tags.CFA_PATTERN, most=64)
     letters = "".join("RGB"[colour] if 0 <= colour < 3 else "?" for colour in colours)
-    pattern = parse_cfa_pattern(letters)
     if planes != (0, 1, 2):
         _refuse(tiff, f"the colour planes are {planes}, not red, green and blue")
-    if pattern is None:
-        _refuse(tiff, f"the colour pattern is {letters or 'missing'}, not one of the four Bayer patterns")
-    return pattern
+    if letters not in PATTERNS or len(letters) != repeat[0] * repeat[1]:
+        name = "one of the four Bayer patterns" if repeat == (2, 2) else "X-Trans'"
+        _refuse(tiff, f"the colour pattern of {size} photosites is {letters or 'missing'}, not {name}")
+    return letters
 
 
 def _sample_format(tiff: TiffFile, directory: Directory) -> tuple[int, int]:

@@ -20,6 +20,7 @@ import rawpy
 
 from training.errors import RawError, RawTooLargeError, UnreadableRawError, UnsupportedRawError
 from training.raw.layout import MAX_PIXELS, MAX_SIDE
+from training.raw.patterns import MONOCHROME
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -52,11 +53,11 @@ def decode_foreign(path: str, allow: Callable[[int], None]) -> ForeignFrame:
         allow: Called with the number of photosites before they are decoded, so that limits can follow.
 
     Returns:
-        Its Bayer mosaic.
+        Its mosaic.
 
     Raises:
         UnreadableRawError: Not a raw file that LibRaw knows, cut off, or corrupt.
-        UnsupportedRawError: No Bayer mosaic, or coded in a way that LibRaw cannot decode.
+        UnsupportedRawError: No mosaic of Bayer, X-Trans or monochrome sensors, or coded in a way that LibRaw cannot decode.
         RawTooLargeError: More pixels than the limits allow.
     """
     os.stat(path)  # LibRaw says no more than "input/output error"  # noqa: PTH116
@@ -121,20 +122,43 @@ def _check_size(sizes: Any) -> None:
 def _check_kind(raw: Any) -> None:
     if raw.raw_type != rawpy.RawType.Flat or raw.raw_image.ndim != 2:
         raise UnsupportedRawError("the file holds several numbers a photosite (sRAW, Foveon, demosaiced), not a mosaic")
-    if raw.raw_pattern is None or raw.num_colors != 3:
+    if raw.raw_pattern is None or raw.num_colors not in {1, 3}:
         raise UnsupportedRawError("the file's photosites do not see red, green and blue in turn")
-    if raw.raw_pattern.shape != (2, 2):
+    if _is_monochrome(raw):
+        return
+    if raw.num_colors != 3 or raw.raw_pattern.shape not in {(2, 2), (6, 6)}:
         repeat = "×".join(map(str, raw.raw_pattern.shape))
-        known = {"6×6": "X-Trans", "1×1": "monochrome"}.get(repeat, "not Bayer")
-        raise UnsupportedRawError(f"the colour pattern repeats every {repeat} photosites ({known}), not every 2×2")
+        raise UnsupportedRawError(f"the colour pattern repeats every {repeat} photosites, not every 2×2 or 6×6")
+
+
+def _is_monochrome(raw: Any) -> bool:
+    """Whether the sensor has no colour filters: LibRaw then knows one colour, and a pattern of one photosite."""
+    return bool(raw.num_colors == 1 and raw.raw_pattern.shape == (1, 1))
+
+
+def _colour_ids(raw: Any) -> NDArray[np.intp]:
+    """(n, n) the colours of the cell that the full frame begins with.
+
+    Of X-Trans `raw_pattern` reads beyond LibRaw's table where margins are wider than the cell; `raw_color` does not,
+    within the visible area.
+    """
+    if _is_monochrome(raw):
+        return np.zeros((1, 1), dtype=np.intp)
+    side = len(raw.raw_pattern)
+    if side == 2:
+        return np.asarray(raw.raw_pattern, dtype=np.intp)
+    top, left = raw.sizes.top_margin, raw.sizes.left_margin
+    visible = [[raw.raw_color(top + row, left + column) for column in range(side)] for row in range(side)]
+    return np.roll(np.array(visible, dtype=np.intp), (top, left), axis=(0, 1))
 
 
 def _facts(raw: Any) -> dict[str, Any]:
     sizes, other = raw.sizes, raw.other
-    colours = raw.color_desc.decode("ascii", "replace")
+    ids = _colour_ids(raw).reshape(-1).tolist()
+    colours = MONOCHROME if _is_monochrome(raw) else raw.color_desc.decode("ascii", "replace")
     return {
-        "pattern": "".join(colours[index] for index in raw.raw_pattern.reshape(-1).tolist()),
-        "colour_ids": raw.raw_pattern.reshape(-1).tolist(),
+        "pattern": "".join(colours[index] for index in ids),
+        "colour_ids": ids,
         "black_by_id": list(map(int, raw.black_level_per_channel)),
         "white": int(raw.white_level),
         "margins": [sizes.top_margin, sizes.left_margin],

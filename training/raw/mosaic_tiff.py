@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING
 from training.raw import tags
 from training.raw import tiff as types
 from training.raw.atomic import replacing
-from training.raw.patterns import channel_grid
 from training.raw.directory import Field, number_field, rewrite_directory
+from training.raw.patterns import cfa_numbers, channel_grid
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
 _ORDER = "<"
 _HEADER_BYTES = 8
-_COLOURS = (0, 1, 1, 2)
-"""CFAPattern's number of R, Gr, Gb, B."""
 
 
 def write_mosaic_tiff(target: Path, raw: RawImage) -> None:
@@ -39,12 +37,12 @@ def write_mosaic_tiff(target: Path, raw: RawImage) -> None:
         OSError: `target` cannot be written.
     """
     metadata, data = raw.metadata, raw.mosaic.astype("<u2", copy=False)
-    grid = channel_grid(metadata.cfa_pattern).reshape(-1).tolist()
-    blacks = [number for channel in grid for number in (round(float(metadata.levels.mean_black[channel]) * 1000), 1000)]
+    grid, numbers = channel_grid(metadata.cfa_pattern), cfa_numbers(metadata.cfa_pattern)
+    blacks = [round(1000 * black) for black in metadata.levels.mean_black[grid.reshape(-1)].tolist()]
     fields = [
         *(
-            number_field(tag, kind, numbers, _ORDER)
-            for tag, kind, numbers in (
+            number_field(tag, kind, values, _ORDER)
+            for tag, kind, values in (
                 (tags.NEW_SUBFILE_TYPE, types.LONG, [tags.MAIN_IMAGE]),
                 (tags.IMAGE_WIDTH, types.LONG, [metadata.width]),
                 (tags.IMAGE_LENGTH, types.LONG, [metadata.height]),
@@ -56,13 +54,14 @@ def write_mosaic_tiff(target: Path, raw: RawImage) -> None:
                 (tags.SAMPLES_PER_PIXEL, types.SHORT, [1]),
                 (tags.ROWS_PER_STRIP, types.LONG, [metadata.height]),
                 (tags.STRIP_BYTE_COUNTS, types.LONG, [data.nbytes]),
-                (tags.CFA_REPEAT_PATTERN_DIM, types.SHORT, [2, 2]),
-                (tags.CFA_PATTERN, types.BYTE, [_COLOURS[channel] for channel in grid]),
-                (tags.BLACK_LEVEL_REPEAT_DIM, types.SHORT, [2, 2]),
-                (tags.BLACK_LEVEL, types.SRATIONAL, blacks),
+                (tags.CFA_REPEAT_PATTERN_DIM, types.SHORT, [*grid.shape] if numbers else []),
+                (tags.CFA_PATTERN, types.BYTE, [*numbers]),
+                (tags.BLACK_LEVEL_REPEAT_DIM, types.SHORT, [*grid.shape]),
+                (tags.BLACK_LEVEL, types.SRATIONAL, [part for black in blacks for part in (black, 1000)]),
                 (tags.WHITE_LEVEL, types.LONG, [round(metadata.levels.white_level)]),
                 (tags.ACTIVE_AREA, types.LONG, [*metadata.active_area]),
             )
+            if values
         ),
         *(
             Field(tag, types.ASCII, text.encode("ascii", "replace") + b"\0")

@@ -22,10 +22,10 @@ from training.errors import RawError
 from training.raw import tags
 from training.raw import tiff as types
 from training.raw.atomic import replacing
-from training.raw.patterns import channel_grid
 from training.raw.colour import XYZ_FROM_SRGB
 from training.raw.directory import Field, number_field, rewrite_directory
 from training.raw.exposure import CLOCK
+from training.raw.patterns import cfa_numbers, channel_grid
 from training.raw.previews import jpeg_picture, rgb_picture
 from training.raw.render import choose_rendering, render_screen
 from training.raw.rewrite import choose_tile, encoded_tiles
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from training.raw.colour import CameraColour
     from training.raw.foreign import ForeignRaw
     from training.raw.image import RawMetadata
     from training.raw.previews import Picture
@@ -44,8 +45,6 @@ STORED_BITS = 16
 _ORDER = "<"
 _EMPTY_DIRECTORY = b"\0" * 6
 _D65 = 21
-_COLOURS = (0, 1, 1, 2)
-"""CFAPattern's number of R, Gr, Gb, B."""
 
 
 def write_new_dng(source: Path, target: Path, foreign: ForeignRaw, name: str) -> None:
@@ -95,34 +94,41 @@ def _mosaic_fields(file: BinaryIO, foreign: ForeignRaw) -> list[Field]:
     """Write the tiles; say where they are and what they mean."""
     metadata, mosaic = foreign.raw.metadata, foreign.raw.mosaic
     tile = choose_tile(mosaic.shape)
-    extents = [(_append(file, data), len(data)) for data in encoded_tiles(mosaic, tile, STORED_BITS)]
+    extents = [(_append(file, data), len(data)) for data in encoded_tiles(mosaic, tile, STORED_BITS, metadata.cfa_pattern)]
     offsets, sizes = zip(*extents, strict=True)
     area, crop = metadata.active_area, metadata.visible_area
-    grid = channel_grid(metadata.cfa_pattern).reshape(-1).tolist()
-    blacks = [round(metadata.levels.black_level[channel]) for channel in grid]
+    grid, numbers = channel_grid(metadata.cfa_pattern), cfa_numbers(metadata.cfa_pattern)
+    blacks = [round(metadata.levels.black_level[channel]) for channel in grid.reshape(-1).tolist()]
     return [
         _numbers(tags.NEW_SUBFILE_TYPE, types.LONG, tags.MAIN_IMAGE),
         _numbers(tags.IMAGE_WIDTH, types.LONG, metadata.width),
         _numbers(tags.IMAGE_LENGTH, types.LONG, metadata.height),
         _numbers(tags.BITS_PER_SAMPLE, types.SHORT, STORED_BITS),
         _numbers(tags.COMPRESSION, types.SHORT, tags.JPEG),
-        _numbers(tags.PHOTOMETRIC_INTERPRETATION, types.SHORT, tags.COLOR_FILTER_ARRAY),
+        _numbers(tags.PHOTOMETRIC_INTERPRETATION, types.SHORT, tags.COLOR_FILTER_ARRAY if numbers else tags.LINEAR_RAW),
         _numbers(tags.SAMPLES_PER_PIXEL, types.SHORT, 1),
         _numbers(tags.PLANAR_CONFIGURATION, types.SHORT, 1),
         _numbers(tags.TILE_WIDTH, types.LONG, tile[1]),
         _numbers(tags.TILE_LENGTH, types.LONG, tile[0]),
         _numbers(tags.TILE_OFFSETS, types.LONG, *offsets),
         _numbers(tags.TILE_BYTE_COUNTS, types.LONG, *sizes),
-        _numbers(tags.CFA_REPEAT_PATTERN_DIM, types.SHORT, 2, 2),
-        _numbers(tags.CFA_PATTERN, types.BYTE, *(_COLOURS[channel] for channel in grid)),
-        _numbers(tags.CFA_PLANE_COLOR, types.BYTE, 0, 1, 2),
-        _numbers(tags.CFA_LAYOUT, types.SHORT, 1),
-        _numbers(tags.BLACK_LEVEL_REPEAT_DIM, types.SHORT, 2, 2),
+        *(_filter_fields(numbers, grid.shape) if numbers else []),
+        _numbers(tags.BLACK_LEVEL_REPEAT_DIM, types.SHORT, *grid.shape),
         _numbers(tags.BLACK_LEVEL, types.LONG, *blacks),
         _numbers(tags.WHITE_LEVEL, types.LONG, round(metadata.levels.white_level)),
         _numbers(tags.ACTIVE_AREA, types.LONG, *area),
         _numbers(tags.DEFAULT_CROP_ORIGIN, types.LONG, crop.left - area.left, crop.top - area.top),
         _numbers(tags.DEFAULT_CROP_SIZE, types.LONG, crop.width, crop.height),
+    ]
+
+
+def _filter_fields(numbers: tuple[int, ...], repeat: tuple[int, ...]) -> list[Field]:
+    """What colour filters the photosites have."""
+    return [
+        _numbers(tags.CFA_REPEAT_PATTERN_DIM, types.SHORT, *repeat),
+        _numbers(tags.CFA_PATTERN, types.BYTE, *numbers),
+        _numbers(tags.CFA_PLANE_COLOR, types.BYTE, 0, 1, 2),
+        _numbers(tags.CFA_LAYOUT, types.SHORT, 1),
     ]
 
 
@@ -144,19 +150,25 @@ def _picture_fields(file: BinaryIO, picture: Picture) -> list[Field]:
 
 
 def _camera_fields(metadata: RawMetadata, name: str) -> list[Field]:
-    """What IFD0 says about the camera; a camera whose colours nobody knows is taken to see sRGB's, as LibRaw does."""
-    colour = metadata.colour
-    matrix = colour.xyz_to_camera or np.linalg.inv(XYZ_FROM_SRGB).tolist()
-    fields = [
+    """What IFD0 says about the camera."""
+    return [
         _text(tags.MAKE, metadata.make or "unknown"),
         _text(tags.MODEL, metadata.model or "unknown"),
         _text(tags.UNIQUE_CAMERA_MODEL, metadata.camera),
         _numbers(tags.ORIENTATION, types.SHORT, metadata.orientation),
         _numbers(tags.DNG_VERSION, types.BYTE, 1, 4, 0, 0),
         _numbers(tags.DNG_BACKWARD_VERSION, types.BYTE, 1, 1, 0, 0),
+        *([] if metadata.sensor == "monochrome" else _colour_fields(metadata.colour)),
+        _text(tags.ORIGINAL_RAW_FILE_NAME, name),
+    ]
+
+
+def _colour_fields(colour: CameraColour) -> list[Field]:
+    """What the camera's colours mean; one whose colours nobody knows is taken to see sRGB's, as LibRaw does."""
+    matrix = colour.xyz_to_camera or np.linalg.inv(XYZ_FROM_SRGB).tolist()
+    fields = [
         _fractions(tags.COLOR_MATRIX_1, types.SRATIONAL, [value for row in matrix for value in row], 10_000),
         _numbers(tags.CALIBRATION_ILLUMINANT_1, types.SHORT, _D65),
-        _text(tags.ORIGINAL_RAW_FILE_NAME, name),
     ]
     if colour.as_shot_neutral is not None:
         fields.append(_fractions(tags.AS_SHOT_NEUTRAL, types.RATIONAL, colour.as_shot_neutral, 1_000_000))

@@ -110,15 +110,24 @@ def channel_grid(pattern: str) -> NDArray[np.intp]:
     return np.roll(planes, (-phase.row, -phase.column), axis=(0, 1))
 
 
+def cfa_numbers(pattern: str) -> tuple[int, ...]:
+    """CFAPattern's numbers: 0 red, 1 green, 2 blue; none where the sensor has no colour filters.
+
+    >>> cfa_numbers("GRBG"), cfa_numbers("Y")
+    ((1, 0, 2, 1), ())
+    """
+    return tuple("RGB".index(letter) for letter in pattern) if pattern != MONOCHROME else ()
+
+
 def tile_cell(values: NDArray[Scalar], shape: tuple[int, int]) -> NDArray[Scalar]:
-    """Repeat a square cell over a frame of any size.
+    """Repeat a cell over a frame of any size.
 
     >>> tile_cell(np.array([[1, 2], [3, 4]]), (2, 3)).tolist()
     [[1, 2, 1], [3, 4, 3]]
     """
     height, width = shape
-    side = len(values)
-    return np.tile(values, (-(-height // side), -(-width // side)))[:height, :width]
+    rows, columns = values.shape
+    return np.tile(values, (-(-height // rows), -(-width // columns)))[:height, :width]
 
 
 def whole_cells(phase: Phase, shape: tuple[int, ...]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:

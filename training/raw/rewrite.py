@@ -2,8 +2,8 @@
 
 In the flow: denormalise → **write_dng** → blob.
 
-The new mosaic is stored as tiles of lossless JPEG with two components and predictor 1, the one form that dcraw, LibRaw,
-darktable, RawTherapee and Adobe's software all read right. Tiles go where the old mosaic lay, then to the end of the
+The new mosaic is stored as tiles of lossless JPEG with two components (one, where the sensor has no colour filters) and
+predictor 1, the one form that dcraw, LibRaw, darktable, RawTherapee and Adobe's software all read right. Tiles go where the old mosaic lay, then to the end of the
 file; a new raw directory and a new IFD0 follow, and the two pointers to the old ones are turned to them. The old mosaic
 leaves no byte behind: it holds the noisy original.
 
@@ -28,6 +28,7 @@ from training.raw.codecs import encode_ljpeg
 from training.raw.digest import new_raw_image_digest
 from training.raw.directory import Field, directory_size, number_field, rewrite_directory
 from training.raw.layout import MosaicLayout, find_mosaic
+from training.raw.patterns import MONOCHROME
 from training.raw.previews import STORAGE, find_previews, preview_ranges
 from training.raw.scaling import scaled_levels, stored_bits
 from training.raw.space import Space, mosaic_space
@@ -115,7 +116,7 @@ def write_dng(source: Path, target: Path, mosaic: NDArray[np.uint16], changes: D
         freed = [extent for place in replaced for extent in preview_ranges(tiff, place.directory)]
         output = _Output(tiff, file, mosaic_space(tiff, layout, freed))
         output.copy_kept()
-        raw_fields = output.write_tiles(mosaic, bits) + _raw_fields(tiff, layout, changes)
+        raw_fields = output.write_tiles(mosaic, bits, layout.cfa_pattern) + _raw_fields(tiff, layout, changes)
         ifd0_fields = _ifd0_fields(tiff, new_raw_image_digest(mosaic, bits), changes)
         ifd0_fields += _write_previews(output, replaced, changes.previews)
         _write_directories(output, layout, raw_fields, ifd0_fields, _dropped(replaced, changes.previews))
@@ -145,11 +146,11 @@ class _Output:
             self.file.writelines(self.tiff.read(at, min(_COPY_BYTES, end - at)) for at in pieces)
         self.file.truncate(self.space.end)
 
-    def write_tiles(self, mosaic: NDArray[np.uint16], bits: int) -> list[Field]:
+    def write_tiles(self, mosaic: NDArray[np.uint16], bits: int, cfa_pattern: str) -> list[Field]:
         """Write the mosaic, and say where its tiles are."""
         extents = []
         tile_shape = choose_tile(mosaic.shape)
-        for encoded in encoded_tiles(mosaic, tile_shape, bits):
+        for encoded in encoded_tiles(mosaic, tile_shape, bits, cfa_pattern):
             extents.append((self.space.place(len(encoded)), len(encoded)))
             self._write(extents[-1][0], encoded)
         offsets, sizes = zip(*extents, strict=True)
@@ -197,14 +198,17 @@ def choose_tile(frame: tuple[int, ...]) -> tuple[int, int]:
     return height, width - 16 if 2 * width == frame[1] else width
 
 
-def encoded_tiles(mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int) -> Iterator[bytes]:
+def encoded_tiles(
+    mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int, cfa_pattern: str
+) -> Iterator[bytes]:
     """Every tile in raster order, encoded on several threads, a row of tiles at a time to keep memory small."""
     rows, columns = shape
+    components = 1 if cfa_pattern == MONOCHROME else 2
     with thread_pool() as pool:
         for row in range(0, mosaic.shape[0], rows):
             corners = range(0, mosaic.shape[1], columns)
             pieces = (mosaic[row : row + rows, column : column + columns] for column in corners)
-            yield from pool.map(lambda piece: encode_ljpeg(padded_tile(piece, shape), bits), pieces)
+            yield from pool.map(lambda piece: encode_ljpeg(padded_tile(piece, shape), bits, components), pieces)
 
 
 def padded_tile(piece: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[np.uint16]:

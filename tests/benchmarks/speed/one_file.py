@@ -75,7 +75,7 @@ def steps(path: Path, denoised: np.ndarray, noise: NoiseModel, clock: Clock) -> 
     new_raw_image_digest(mosaic, 14)
     timed("digest", started)
     started = now(clock)
-    for _ in encoded_tiles(mosaic, choose_tile(mosaic.shape), 14):
+    for _ in encoded_tiles(mosaic, choose_tile(mosaic.shape), 14, raw.metadata.cfa_pattern):
         pass
     timed("encode", started)
     return seconds
