@@ -22,7 +22,7 @@ from scipy.special import gamma
 
 from training.datasets.held_out_raws import held_out_pictures
 from training.datasets.splits import HELD_OUT
-from training.datasets.synthetic import mosaic_rggb, read_picture, resize, typical_read_noise, unprocess
+from training.datasets.synthetic import mosaic_of, read_picture, resize, typical_read_noise, unprocess
 from training.denoise import denoise_packed
 from training.metrics import psnr
 from training.noise_choice import choose_noise
@@ -198,4 +198,4 @@ def clean_mosaic(
     top, left = ((have - want) // 2 for have, want in zip(picture.shape[:2], (rows, columns), strict=True))
     crop = resize(picture[top : top + rows, left : left + columns], width, height)
     rng = np.random.default_rng(zlib.crc32(path.stem.encode()))
-    return np.clip(mosaic_rggb(unprocess(crop, rng)), 0, 1).astype(np.float32)
+    return np.clip(mosaic_of(unprocess(crop, rng)), 0, 1).astype(np.float32)

@@ -20,7 +20,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 from service_process import serve
 
-from training.datasets.synthetic import add_noise, mosaic_rggb
+from training.datasets.synthetic import add_noise, mosaic_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,7 +64,7 @@ def take() -> NDArray[np.uint16]:
     """(1200, 1800) uint16, RGGB: hills after sunset, as a camera would take them at a high ISO speed."""
     rng = np.random.default_rng(7)
     scene = draw_hills(rng) ** 2.2 * NEUTRAL * EXPOSURE  # (1200, 1800, 3) of the camera's colours
-    noisy = add_noise(mosaic_rggb(scene.astype(np.float32)), SHOT_NOISE, READ_NOISE, rng)
+    noisy = add_noise(mosaic_of(scene.astype(np.float32)), SHOT_NOISE, READ_NOISE, rng)
     return np.clip(np.round(BLACK + noisy * (WHITE - BLACK)), 0, WHITE).astype(np.uint16)
 
 

@@ -66,7 +66,7 @@ def scores(
 ) -> Iterator[Score]:
     """Judge a model on pictures at noise levels; the same arguments give the same scores."""
     for path in pictures:
-        scene = make_scene(path, blocks)
+        scene = make_scene(path, blocks, engine.manifest.sensor)
         for level in levels:
             raw = expose(scene, level)
             estimate = read_off_noise(raw)

@@ -171,7 +171,7 @@ def _measure_on_pictures(engine: TorchEngine, manifest: Manifest, pictures: Sequ
     from training.evaluate import scores, table  # noqa: PLC0415
     from training.seams import served_halo  # noqa: PLC0415
 
-    largest = sorted(map(clean_planes, pictures), key=np.size)[-SEAM_PICTURES:]
+    largest = sorted((clean_planes(path, manifest.sensor) for path in pictures), key=np.size)[-SEAM_PICTURES:]
     halo = served_halo(engine, largest)
     engine.manifest = dataclasses.replace(manifest, halo=halo)
     shown = tqdm(pictures, desc="measuring", unit="picture", disable=None)

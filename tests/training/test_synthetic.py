@@ -17,8 +17,8 @@ from training.datasets.synthetic import (
     invert_gain,
     invert_tone_curve,
     load_pictures,
+    mosaic_of,
     mosaic_planes,
-    mosaic_rggb,
     unprocess,
     unprocess_planes,
 )
@@ -93,7 +93,7 @@ def test_a_sensor_without_filters_sees_grey() -> None:
 
 def test_the_mosaic_takes_each_colour_at_its_place() -> None:
     camera = np.arange(2 * 2 * 3, dtype=np.float32).reshape(2, 2, 3)
-    assert mosaic_rggb(camera).tolist() == [[0, 4], [7, 11]]
+    assert mosaic_of(camera).tolist() == [[0, 4], [7, 11]]
     assert mosaic_planes(camera).ravel().tolist() == [0, 4, 7, 11]
 
 

@@ -29,22 +29,28 @@ if TYPE_CHECKING:
 
 def denoise_planes(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
     """See `training.baselines.Baseline`; every plane by itself."""
-    return denoise_stabilised(packed, noise, lambda planes: np.concatenate([_filter(plane[None]) for plane in planes]))
+    return denoise_stabilised(
+        packed, noise, lambda planes: np.concatenate([filter_planes(plane[None]) for plane in planes])
+    )
 
 
 def denoise_colour(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
     """See `training.baselines.Baseline`; blocks are matched by brightness, for all colours alike."""
-    return denoise_stabilised(packed, noise, lambda planes: join(_filter(separate(planes))))
+    return denoise_stabilised(packed, noise, lambda planes: join(filter_planes(separate(planes))))
 
 
 def denoise_white_planes(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
     """See `training.baselines.Baseline`; every plane by itself, its noise taken for white."""
-    return _as_white(packed, noise, lambda planes: np.concatenate([_filter(plane[None]) for plane in planes]))
+    return _as_white(packed, noise, _each_by_itself)
 
 
 def denoise_white_colour(packed: NDArray[np.float32], noise: NoiseModel) -> NDArray[np.float32]:
     """See `training.baselines.Baseline`; of pictures with Gaussian noise this is what papers call CBM3D."""
-    return _as_white(packed, noise, lambda planes: join(_filter(separate(planes))))
+    return _as_white(packed, noise, lambda planes: join(filter_planes(separate(planes))))
+
+
+def _each_by_itself(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.concatenate([filter_planes(plane[None]) for plane in planes])
 
 
 def _as_white(
@@ -61,7 +67,7 @@ def mean_variance(packed: NDArray[np.float32], noise: NoiseModel) -> float:
     return float(np.mean([shot * max(float(mean), 0.0) + read for mean, shot, read in levels]))
 
 
-def _filter(planes: NDArray[np.float64]) -> NDArray[np.float64]:
+def filter_planes(planes: NDArray[np.float64]) -> NDArray[np.float64]:
     """(n, h, w): BM3D of planes with noise of unit variance, blocks matched by the first of them.
 
     Its thresholds of similarity are made for a first plane between 0 and 1.

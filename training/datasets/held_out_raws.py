@@ -1,8 +1,8 @@
 """Raws of pictures that no training saw, whose clean signal is known: what quality is judged on.
 
-Each picture is taken back through a camera and given one of the four Bayer patterns, 10 or 14 bits and the places of
-its blocks, all by its name; then noise of a known level, black, rounding and clipping, as a file has them. The noise
-model that counts as true holds the rounding's variance too.
+Each picture is taken back through a camera and given one of its sensor's patterns (Bayer's four), 10 or 14 bits and the
+places of its blocks, all by its name; then noise of a known level, black, rounding and clipping, as a file has them.
+The noise model that counts as true holds the rounding's variance too.
 
 In the flow: picture → **scene** → **noisy raw** → noise model of the whole, blocks → denoised → metrics.
 
@@ -24,7 +24,7 @@ from training.datasets.mini_blocks import phone_noise
 from training.datasets.splits import HELD_OUT
 from training.datasets.synthetic import (
     add_noise,
-    mosaic_rggb,
+    mosaic_of,
     read_picture,
     resize,
     typical_read_noise,
@@ -33,16 +33,17 @@ from training.datasets.synthetic import (
 from training.errors import ConfigError
 from training.noise import NoiseModel
 from training.planes import pack_signal
-from training.raw.bayer import CFA_PATTERNS, pack, restore, unify, unpack
+from training.raw.cells import CELLS, pack_cells, unpack_cells
 from training.raw.image import ActiveArea, RawImage, RawMetadata
 from training.raw.levels import Levels, denormalise, quantise
+from training.raw.patterns import PATTERNS, phase_of, whole_cells
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
-    from training.raw.bayer import CfaPattern
+    from training.raw.cells import SensorKind
 
 SIDE = 1024
 """Photosites of a raw's side: a megapixel, enough to read the noise off."""
@@ -50,10 +51,8 @@ BLOCK = 256
 """Photosites of a block's side, as SIDD has them."""
 MOST_CLIPPED, DRAWS = 0.5, 50
 """Blocks are drawn again, so often, if a larger share of them is clipped."""
-FILE_LEVELS = {
-    10: Levels(black_level=(64,) * 4, white_level=1023),
-    14: Levels(black_level=(1024,) * 4, white_level=16383),
-}
+FILE_LEVELS = {10: (64, 1023), 14: (1024, 16383)}
+"""Black and white of a file's numbers, by their bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,16 +98,17 @@ class Scene:
     """The picture's folder."""
     clean: NDArray[np.float32]
     """(SIDE, SIDE) float32: the mosaic, linear [0, 1]."""
-    cfa_pattern: CfaPattern
+    cfa_pattern: str
     bits: int
     """Of the file's numbers: 10 or 14."""
     corners: tuple[tuple[int, int], ...]
-    """Row and column of each block, both even."""
+    """Row and column of each block, both whole cells from the scene's."""
 
     @property
     def levels(self) -> Levels:
         """Black and white of the file's numbers."""
-        return FILE_LEVELS[self.bits]
+        black, white = FILE_LEVELS[self.bits]
+        return Levels(black_level=(black,) * phase_of(self.cfa_pattern).cell.channels, white_level=white)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,7 +120,7 @@ class Case:
     index: int
     """Which of the scene's blocks."""
     packed: NDArray[np.float32]
-    """(4, h, w) the block's signal as it is served: normalised, unified, packed."""
+    """(c, h, w) the block's signal as it is served: normalised, unified, packed."""
     noise: NoiseModel
     """Its true noise."""
     clean: NDArray[np.float32]
@@ -128,7 +128,7 @@ class Case:
 
     def mosaic(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(BLOCK, BLOCK): denoised planes as a mosaic of the block's own pattern."""
-        return restore(unpack(packed), self.scene.cfa_pattern, self.clean.shape)
+        return _from_cells(packed, self.scene.cfa_pattern, self.clean.shape)
 
 
 def held_out_pictures(folder: Path) -> list[Path]:
@@ -143,30 +143,43 @@ def held_out_pictures(folder: Path) -> list[Path]:
     return [path for path in paths if path.stem in HELD_OUT] or paths
 
 
-def make_scene(path: Path, blocks: int = 1) -> Scene:
+def make_scene(path: Path, blocks: int = 1, sensor: SensorKind = "bayer") -> Scene:
     """The scene of a picture: its middle, enlarged if it is small, as a camera drawn by its name sees it."""
     picture = read_picture(path)
     turn = zlib.crc32(path.stem.encode())
     rng = np.random.default_rng(turn)
-    cfa_pattern = CFA_PATTERNS[turn % 4]
-    side = SIDE + 2  # one cell more, so that any pattern can be cut out of it
-    mosaic = mosaic_rggb(unprocess(_middle(picture, side), rng))
-    clean = np.clip(restore(mosaic, cfa_pattern, (SIDE, SIDE)), 0, 1)
+    cell = CELLS[sensor]
+    patterns = [pattern for pattern, phase in PATTERNS.items() if phase.cell == cell]
+    cfa_pattern = patterns[turn % len(patterns)]
+    side = SIDE + cell.side  # one cell more, so that any pattern can be cut out of it
+    mosaic = mosaic_of(unprocess(_middle(picture, side), rng), cell)
+    clean = np.clip(_cut(mosaic, cfa_pattern, (SIDE, SIDE)), 0, 1)
     return Scene(
         name=path.stem,
         group=path.parent.name,
         clean=clean,
         cfa_pattern=cfa_pattern,
         bits=(14, 10)[turn // 4 % 2],
-        corners=tuple(_draw_corner(clean, rng) for _ in range(blocks)),
+        corners=tuple(_draw_corner(clean, cell.side, rng) for _ in range(blocks)),
     )
 
 
-def _draw_corner(clean: NDArray[np.float32], rng: np.random.Generator) -> tuple[int, int]:
+def _cut(mosaic: NDArray[np.float32], cfa_pattern: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(H, W) of a pattern out of a mosaic that begins with a cell."""
+    phase = phase_of(cfa_pattern)
+    return mosaic[phase.row : phase.row + shape[0], phase.column : phase.column + shape[1]]
+
+
+def _from_cells(packed: NDArray[np.float32], cfa_pattern: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """(H, W) of a pattern out of (c, h, w) planes."""
+    return _cut(unpack_cells(packed, phase_of(cfa_pattern).cell.side), cfa_pattern, shape)
+
+
+def _draw_corner(clean: NDArray[np.float32], step: int, rng: np.random.Generator) -> tuple[int, int]:
     """Row and column of a block, if possible one that is mostly not clipped: white shows nothing."""
     corner = (0, 0)
     for _ in range(DRAWS):
-        row, column = (2 * int(place) for place in rng.integers(0, (SIDE - BLOCK) // 2 + 1, 2))
+        row, column = (step * int(place) for place in rng.integers(0, (SIDE - BLOCK) // step + 1, 2))
         corner = (row, column)
         if np.mean(clean[row : row + BLOCK, column : column + BLOCK] >= 1) < MOST_CLIPPED:
             break
@@ -180,10 +193,11 @@ def _middle(picture: NDArray[np.uint8], side: int) -> NDArray[np.float32]:
     return resize(picture[top : top + source, left : left + source], side, side)
 
 
-def clean_planes(path: Path) -> NDArray[np.float32]:
-    """(4, h, w) the clean signal of a picture, packed."""
-    scene = make_scene(path)
-    return pack(unify(scene.clean, scene.cfa_pattern))
+def clean_planes(path: Path, sensor: SensorKind = "bayer") -> NDArray[np.float32]:
+    """(c, h, w) the clean signal of a picture, packed."""
+    scene = make_scene(path, sensor=sensor)
+    phase = phase_of(scene.cfa_pattern)
+    return pack_cells(scene.clean[np.ix_(*whole_cells(phase, scene.clean.shape))], phase.cell.side)
 
 
 def expose(scene: Scene, level: NoiseLevel) -> RawImage:

@@ -20,7 +20,7 @@ import numpy as np
 from training.datasets.procedural import PICTURES
 from training.datasets.sidd_blocks import BlockSet
 from training.datasets.sidd_scenes import Scene
-from training.datasets.synthetic import add_noise, mosaic_rggb, unprocess
+from training.datasets.synthetic import add_noise, mosaic_of, unprocess
 from training.noise import NoiseModel
 from training.raw.bayer import CFA_PATTERNS, restore
 
@@ -94,7 +94,7 @@ def _block(size: int, seed: tuple[int, int, int], iso: int, cfa_pattern: CfaPatt
     rng = np.random.default_rng(seed)
     draw = list(PICTURES.values())[seed[-1]]
     camera = unprocess(draw(size + 2, rng), rng)  # one cell more, so that any pattern can be cut out of it
-    clean = np.clip(restore(mosaic_rggb(camera), cfa_pattern, (size, size)), 0, 1)
+    clean = np.clip(restore(mosaic_of(camera), cfa_pattern, (size, size)), 0, 1)
     noise = phone_noise(iso)
     noisy = add_noise(clean, noise.shot_noise[0], noise.read_noise[0], rng)
     return np.stack([np.clip(noisy, 0, 1), clean])

@@ -23,6 +23,7 @@ from training.datasets.splits import HELD_OUT
 from training.errors import ConfigError
 from training.raw.bayer import pack
 from training.raw.cells import CELLS, Cell
+from training.raw.patterns import tile_cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -303,15 +304,14 @@ def invert_gain(balanced: NDArray[np.float32], grey: NDArray[np.float32], gain: 
 
 def mosaic_planes(camera: NDArray[np.float32]) -> NDArray[np.float32]:
     """(H, W, 3) camera RGB to the (4, H/2, W/2) planes of an RGGB mosaic."""
-    return pack(mosaic_rggb(camera))
+    return pack(mosaic_of(camera))
 
 
-def mosaic_rggb(camera: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(H, W, 3) camera RGB to the (H, W) RGGB mosaic, H and W even."""
-    mosaic = camera[..., 1].copy()
-    mosaic[0::2, 0::2] = camera[0::2, 0::2, 0]
-    mosaic[1::2, 1::2] = camera[1::2, 1::2, 2]
-    return mosaic
+def mosaic_of(camera: NDArray[np.float32], cell: Cell = CELLS["bayer"]) -> NDArray[np.float32]:
+    """(H, W, 3) camera RGB to the (H, W) RGGB mosaic, or another cell's; without colour filters the colours' mean."""
+    seen = np.concatenate([camera, camera.mean(axis=2, keepdims=True)], axis=2)
+    colours = np.array([["RGBY".index(colour) for colour in row] for row in cell.colours])
+    return np.take_along_axis(seen, tile_cell(colours, camera.shape[:2])[..., None], axis=2)[..., 0]
 
 
 def draw_noise_levels(rng: np.random.Generator, shot_noise_range: tuple[float, float]) -> tuple[float, float]:

@@ -1,6 +1,7 @@
 """Decibels on raws of pictures that no training saw, beside what people use otherwise: `make bench-quality`.
 
-ARGS="--models photosite,photosite-n2n --every 3 --cache DIR --json FILE". Without a folder of pictures it judges on
+ARGS="--models photosite,photosite-n2n --every 3 --cache DIR --json FILE", or of another sensor's models: ARGS="--models
+photosite-xtrans". Without a folder of pictures it judges on
 those that scikit-image carries. Seeded: the same models give the same table. The first run on all 53 pictures takes
 about half an hour on two cores, nearly all of it BM3D's; with --cache the next one takes minutes.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.quality.cache import ResultCache
-from benchmarks.quality.measuring import Row, find_baselines, measure
+from benchmarks.quality.measuring import Row, find_baselines, measure, sensor_of
 from benchmarks.quality.tables import noise_table, quality_table
 from PIL import Image
 from skimage import data
@@ -81,7 +82,7 @@ def main() -> int:
     registry = default_registry(*options.models_dir)
     names = [name for name in options.models.split(",") if name]
     engines = [TorchEngine(registry.resolve(name), options.device, options.precision) for name in names]
-    baselines, missing = find_baselines([name for name in options.baselines.split(",") if name])
+    baselines, missing = find_baselines([name for name in options.baselines.split(",") if name], sensor_of(engines))
     cache = ResultCache(options.cache)
     folder = options.pictures or (SHARED if SHARED.is_dir() else None)
     with tempfile.TemporaryDirectory() as temporary:

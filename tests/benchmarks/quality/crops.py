@@ -20,7 +20,7 @@ from tqdm import tqdm
 
 from training.baselines import load_baseline
 from training.datasets.held_out_raws import Scene, expose, phone_level, store, stored_noise
-from training.datasets.synthetic import mosaic_rggb
+from training.datasets.synthetic import mosaic_of
 from training.denoise import denoise_packed
 from training.engines import load_engine
 from training.errors import ConfigError
@@ -62,7 +62,7 @@ class Methods:
 
 def golden_sheet(name: str, methods: Methods) -> Image.Image:
     """One drawn scene at two ISO speeds: clean, noisy, BM3D, the model; all given the true noise."""
-    clean = np.clip(mosaic_rggb(draw_scene(name, SIZE)), 0, 1)
+    clean = np.clip(mosaic_of(draw_scene(name, SIZE)), 0, 1)
     scene = Scene(name=name, group="golden", clean=clean, cfa_pattern="RGGB", bits=BITS, corners=())
     rows = []
     for iso in SPEEDS:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from training.engines.base import Engine
     from training.evaluate import Quality
     from training.noise import NoiseModel
+    from training.raw.cells import SensorKind
 
 NOISY = "noisy"
 TRUE, ESTIMATED = "true", "estimated"
@@ -52,29 +53,46 @@ def column(engine: Engine, noise: str) -> str:
     return f"{engine.manifest.reference}, {noise} noise"
 
 
-def find_baselines(names: Sequence[str]) -> tuple[dict[str, Baseline], list[str]]:
-    """The methods that are installed, and a sentence about each that is not."""
+def sensor_of(engines: Sequence[Engine]) -> SensorKind:
+    """Whose mosaics the models take; Bayer's where there is no model.
+
+    Raises:
+        ConfigError: They take different ones.
+    """
+    kinds: set[SensorKind] = {engine.manifest.sensor for engine in engines} or {"bayer"}
+    if len(kinds) > 1:
+        raise ConfigError(f"models: {', '.join(sorted(kinds))} mosaics cannot be compared")
+    return kinds.pop()
+
+
+def find_baselines(names: Sequence[str], sensor: SensorKind) -> tuple[dict[str, Baseline], list[str]]:
+    """The methods that are installed and know the sensor, and a sentence about each that is not or does not."""
     found, missing = {}, []
     for name in names:
         try:
-            found[name] = load_baseline(name)
+            found[name] = load_baseline(name, sensor)
         except ConfigError as error:
             missing.append(str(error))
     return found, missing
 
 
 def measure(
-    path: Path, blocks: int, engines: Sequence[Engine], baselines: dict[str, Baseline], cache: ResultCache
+    path: Path,
+    blocks: int,
+    engines: Sequence[Engine],
+    baselines: dict[str, Baseline],
+    cache: ResultCache,
 ) -> Iterator[Row]:
     """All blocks of a picture at all noise levels; the same arguments give the same rows."""
-    scene = make_scene(path, blocks)
+    sensor = sensor_of(engines)
+    scene = make_scene(path, blocks, sensor)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for level in LEVELS:
             raw = expose(scene, level)
             estimate = read_off_noise(raw)
             for case in make_cases(scene, level, raw):
                 pending = {
-                    name: pool.submit(cache.denoise, name, baseline, case.packed, case.noise)
+                    name: pool.submit(cache.denoise, f"{name} {sensor}", baseline, case.packed, case.noise)
                     for name, baseline in baselines.items()
                 }
                 ours = _judge_models(engines, case, estimate)

@@ -13,11 +13,13 @@ from training.baselines.colour_planes import TRANSFORMS, join, separate
 from training.errors import ConfigError
 from training.metrics import psnr
 from training.noise import NoiseModel
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.baselines import Baseline
+    from training.raw.cells import SensorKind
 
 NOISE = NoiseModel(shot_noise=(2e-3, 1e-3, 1e-3, 3e-3), read_noise=(1e-5, 2e-5, 2e-5, 1e-5))
 
@@ -62,6 +64,22 @@ def test_a_method_keeps_the_planes_apart(baseline: Baseline) -> None:
     clean = np.broadcast_to(np.array([0.1, 0.3, 0.5, 0.7], dtype=np.float32)[:, None, None], (4, 32, 32))
     means = baseline(noisy_planes(clean), NOISE).mean(axis=(1, 2))
     np.testing.assert_allclose(means, [0.1, 0.3, 0.5, 0.7], atol=0.005)
+
+
+@pytest.mark.parametrize("sensor", ["x-trans", "monochrome"])
+def test_a_whole_mosaic_of_any_sensor(sensor: SensorKind) -> None:
+    """Twelve cells of X-Trans are few for planes of their own; whole, they are as many photosites as anybody's."""
+    pytest.importorskip("bm3d", reason="BM3D is not installed: pip install 'photosite[benchmark]'")
+    cell = CELLS[sensor]
+    rows, columns = 72 // cell.side, 60 // cell.side
+    means = np.array([{"R": 0.2, "G": 0.5, "B": 0.3, "Y": 0.4}[colour] for colour in cell.plane_colours])
+    clean = np.broadcast_to(means[:, None, None], (cell.channels, rows, columns)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    noisy = (clean + rng.normal(0, 1, clean.shape) * np.sqrt(NOISE.variance(clean, cell))).astype(np.float32)
+    denoised = load_baseline("bm3d-mosaic", sensor)(noisy, NOISE)
+    assert psnr(denoised, clean) > psnr(noisy, clean) + 10
+    with pytest.raises(ConfigError, match=f"nl-means knows Bayer mosaics alone, not {sensor} ones"):
+        load_baseline("nl-means", sensor)
 
 
 @pytest.mark.parametrize("count", TRANSFORMS)

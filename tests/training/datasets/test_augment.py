@@ -15,7 +15,7 @@ from training.datasets.augment import (
     draw_place,
     smallest_mosaic,
 )
-from training.datasets.synthetic import mosaic_planes, mosaic_rggb
+from training.datasets.synthetic import mosaic_of, mosaic_planes
 from training.raw.bayer import CFA_PATTERNS, CfaPattern, channel_grid, tile_cell
 
 if TYPE_CHECKING:
@@ -39,13 +39,13 @@ def turn(picture: NDArray[np.float32], augmentation: Augmentation) -> NDArray[np
 def test_augmenting_a_mosaic_equals_the_mosaic_of_the_turned_picture(augmentation: Augmentation) -> None:
     picture = np.random.default_rng(0).random((18, 14, 3), dtype=np.float32)
     expected = mosaic_planes(np.ascontiguousarray(turn(picture, augmentation)))
-    np.testing.assert_array_equal(augment(mosaic_rggb(picture), augmentation), expected)
+    np.testing.assert_array_equal(augment(mosaic_of(picture), augmentation), expected)
 
 
 def test_flipping_packed_planes_instead_would_be_wrong() -> None:
     picture = np.random.default_rng(0).random((18, 14, 3), dtype=np.float32)
     planes = mosaic_planes(picture)[:, :, ::-1]
-    right = augment(mosaic_rggb(picture), Augmentation(flip_rows=False, flip_columns=True, transpose=False))
+    right = augment(mosaic_of(picture), Augmentation(flip_rows=False, flip_columns=True, transpose=False))
     assert np.array_equal(planes[0, :8, :6], right[0])  # red alone comes out the same …
     assert not np.array_equal(planes[1, :8, :6], right[1])  # … the green beside it does not
 

@@ -28,6 +28,7 @@ from training.datasets.splits import CID22, CLIC_2025, HELD_OUT, KODAK
 from training.errors import ConfigError
 from training.planes import pack_signal
 from training.raw.bayer import CFA_PATTERNS, pack, unify
+from training.raw.patterns import phase_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.raw.bayer import CfaPattern
+    from training.raw.cells import SensorKind
 
 
 def write_picture(path: Path, height: int = 300, width: int = 400) -> Path:
@@ -146,3 +148,16 @@ def test_clean_planes_are_the_scene_packed(tmp_path: Path, small: None) -> None:
     path = write_picture(tmp_path / "kodim05.png")
     seen = make_scene(path)
     np.testing.assert_array_equal(clean_planes(path), pack(unify(seen.clean, seen.cfa_pattern)))
+
+
+@pytest.mark.parametrize("sensor", ["x-trans", "monochrome"])
+def test_blocks_of_other_sensors(sensor: SensorKind, tmp_path: Path, small: None) -> None:
+    seen = make_scene(write_picture(tmp_path / "kodim05.png"), blocks=2, sensor=sensor)
+    phase = phase_of(seen.cfa_pattern)
+    assert phase.cell.kind == sensor
+    for case in make_cases(seen, LEVELS[0], expose(seen, LEVELS[0])):
+        assert case.packed.shape[0] == phase.cell.channels
+        difference = case.mosaic(case.packed) - case.clean
+        assert float(np.sqrt(np.mean(np.square(difference)))) < 0.006
+    planes = clean_planes(tmp_path / "kodim05.png", sensor)
+    assert planes.shape[0] == phase.cell.channels
