@@ -43,6 +43,7 @@ def photosite() -> TrainingConfig:
     return TrainingConfig(
         preset="photosite",
         objective="supervised",
+        objective_options={"scale": "logarithmic"},
         network="residual-unet",
         network_options={"widths": [64, 128, 256], "blocks": [2, 2, 2]},
         content={

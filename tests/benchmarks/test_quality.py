@@ -84,7 +84,7 @@ def test_nothing_is_kept_without_a_folder() -> None:
 def test_what_is_not_installed_is_left_out_and_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "bm3d", None)
     monkeypatch.delitem(sys.modules, "training.baselines.bm3d", raising=False)
-    found, missing = find_baselines(["bm3d", "nl-means"])
+    found, missing = find_baselines(["bm3d", "nl-means"], "bayer")
     assert list(found) == ["nl-means"]
     assert len(missing) == 1
     assert "bm3d" in missing[0]
