@@ -29,6 +29,27 @@ def test_the_loss_is_the_weighted_mean_square_against_the_target(name: str, weig
     assert value_and_gradient(loss, abc)[1] == pytest.approx(gradient, rel=1e-9)
 
 
+def test_by_their_logarithms_patches_count_alike() -> None:
+    """The mean of log(error + 0.003), patch by patch: an error that is halved counts the same, however large it was."""
+    batch, model = toy_batch(), Toy()
+    alone = [
+        dataclasses.replace(
+            batch,
+            noisy=batch.noisy[[index]],
+            clean=batch.clean[[index]] if batch.clean is not None else None,
+            shot_noise=batch.shot_noise[[index]],
+            read_noise=batch.read_noise[[index]],
+        )
+        for index in range(len(batch.noisy))
+    ]
+    linear, logarithmic = build_objective("supervised"), build_objective("supervised", scale="logarithmic")
+    errors = torch.stack([linear.loss(model, each, 0.0, draws()) for each in alone])
+    assert len(errors) > 1
+    torch.testing.assert_close(logarithmic.loss(model, batch, 0.0, draws()), (errors + 0.003).log().mean())
+    with pytest.raises(ConfigError, match="scale: there is no 'cubic'"):
+        build_objective("supervised", scale="cubic")
+
+
 @pytest.mark.parametrize(("name", "missing"), [("supervised", "clean"), ("noise2noise", "second")])
 def test_training_without_its_target_is_refused(name: str, missing: str) -> None:
     batch = dataclasses.replace(toy_batch(), **{missing: None})
