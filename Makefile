@@ -40,7 +40,8 @@ run: $(VENV)/.installed
 
 test: $(VENV)/.installed-dev
 	.ci/system-packages
-	$(BIN)/python -m pytest -m "" --durations=10
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not integration and not browser and not gpu" -n auto --maxprocesses 4
+	$(BIN)/python -m pytest -m "integration or browser or gpu" --durations=10
 
 unit: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest
