@@ -37,7 +37,7 @@ def supervised_synthetic() -> TrainingConfig:
 def photosite() -> TrainingConfig:
     """The long training of the default model: everything a sensor sees, on hours of a CPU or less of a GPU.
 
-    The rate is constant until the last quarter, and until then the number of steps can still be chosen: `--resume
+    The rate is constant until half of the steps are done, and until then the number of steps can still be chosen: `--resume
     --steps N` begins the fall earlier or later, and a run that is stopped before it has its averaged weights.
     """
     return TrainingConfig(
@@ -63,7 +63,7 @@ def photosite() -> TrainingConfig:
         learning_rate=1.2e-3,
         warmup_steps=500,
         schedule="cooldown",
-        decay_steps=30_000,
+        decay_steps=60_000,
         ema_steps=1000,
         validate_steps=1000,
     )
