@@ -184,14 +184,16 @@ class TrainingConfig:
         """Whether a run of this configuration does its first steps, so many, as one of the other does.
 
         The same configuration does; and for the schedule "cooldown" one that differs in when the fall begins, as long
-        as it has begun in neither. Methods with schedules of their own, by the share of the steps that is done, are
-        beyond this.
+        as it has begun in neither, and in when the rise ended, if it has ended in both. Methods with schedules of their
+        own, by the share of the steps that is done, are beyond this.
         """
         if self == other:
             return True
         begins = min(config.steps - config.decay_steps for config in (self, other))
-        same = dataclasses.replace(self, steps=other.steps, decay_steps=other.decay_steps) == other
-        return self.schedule == "cooldown" and step <= begins and same
+        risen = self.warmup_steps == other.warmup_steps or step >= max(self.warmup_steps, other.warmup_steps)
+        chosen_late = {name: getattr(other, name) for name in ("steps", "decay_steps", "warmup_steps")}
+        same = dataclasses.replace(self, **chosen_late) == other
+        return self.schedule == "cooldown" and step <= begins and risen and same
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

@@ -37,8 +37,8 @@ def supervised_synthetic() -> TrainingConfig:
 def photosite() -> TrainingConfig:
     """The long training of the default model: everything a sensor sees, on hours of a CPU or less of a GPU.
 
-    The rate is constant until half of the steps are done, and until then the number of steps can still be chosen: `--resume
-    --steps N` begins the fall earlier or later, and a run that is stopped before it has its averaged weights.
+    The rate is constant until half of the steps are done, and until then the number of steps can still be chosen:
+    `--resume --steps N` begins the fall earlier or later, and a run that is stopped before it has its averaged weights.
     """
     return TrainingConfig(
         preset="photosite",

@@ -106,6 +106,9 @@ def test_a_resumed_run_ends_with_the_same_weights_and_log(
 def test_a_run_whose_end_is_chosen_late_ends_as_if_it_had_been_chosen_at_once(tmp_path: Path) -> None:
     network = {"network": "residual-unet", "network_options": {"widths": [4, 6], "blocks": [1, 1]}}
     long, short = (config(schedule="cooldown", steps=n, decay_steps=n // 4, **network) for n in (40, 16))
+    risen_late = dataclasses.replace(long, warmup_steps=12)
+    assert risen_late.agrees_with(short, 12)
+    assert not risen_late.agrees_with(short, 11)  # a step's rate would differ
 
     def stop_at_12(report: StepReport) -> None:
         if report.done == 12:

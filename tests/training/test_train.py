@@ -44,7 +44,7 @@ def test_the_presets_of_the_shipped_models_are_what_they_were() -> None:
     assert preset("supervised-synthetic") == TrainingConfig(preset="supervised-synthetic", objective="supervised")
     config = preset("photosite")
     assert sum(config.content.values()) == pytest.approx(1)
-    assert (config.schedule, config.steps, config.decay_steps) == ("cooldown", 120_000, 30_000)
+    assert (config.schedule, config.steps, config.decay_steps) == ("cooldown", 120_000, 60_000)
     config = preset("n2n-synthetic")
     assert (config.scales, config.patch_size, config.batch_size, config.steps) == ((2.0, 3.0), 128, 8, 2000)
     assert (config.learning_rate, config.optimiser, config.schedule) == (1e-3, "adamw", "cosine")
