@@ -34,6 +34,8 @@ MODERN_LAYOUTS: tuple[Layout, ...] = ("deflate-strips", "deflate-tiles", "jxl-ti
 """What many programs cannot read: only Adobe's do."""
 COMPRESSIONS = {"ljpeg": tags.JPEG, "deflate": tags.DEFLATE, "jxl": tags.JPEG_XL}
 COLOURS = {"R": 0, "G": 1, "B": 2}
+XTRANS_ROWS = ("GBGGRG", "RGRBGB", "GBGGRG", "GRGGBG", "BGBRGR", "GRGGBG")
+"""As a camera's active area may begin."""
 MAKE, MODEL = "Phantom", "Phantom One"
 COLOR_MATRIX = (0.6461, -0.1164, -0.0857, -0.3825, 1.1597, 0.2534, -0.0416, 0.1540, 0.6039)
 _FORMATS = {
@@ -120,6 +122,16 @@ def double(*values: float) -> Field:
 def _pairs(values: Iterable[float]) -> tuple[int, ...]:
     fractions = [Fraction(value).limit_denominator(10_000) for value in values]
     return tuple(number for f in fractions for number in (f.numerator, f.denominator))
+
+
+def xtrans_pattern(row: int = 0, column: int = 0) -> str:
+    """The 36 letters of X-Trans from another row and column on."""
+    places = [(down % 6, across % 6) for down in range(row, row + 6) for across in range(column, column + 6)]
+    return "".join(XTRANS_ROWS[down][across] for down, across in places)
+
+
+OTHER_PATTERNS = (xtrans_pattern(), xtrans_pattern(1, 2), xtrans_pattern(5, 3), "Y")
+"""Of sensors that are not Bayer's: X-Trans in a few of its phases, and one without colour filters."""
 
 
 def sample_mosaic(height: int, width: int, bits: int = 14, seed: int = 0) -> NDArray[np.uint16]:

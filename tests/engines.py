@@ -14,15 +14,17 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.noise import NoiseModel
+    from training.raw.cells import SensorKind
 
 
 class KnownEngine:
     """An engine that applies a function to each tile.
 
     Args:
-        function: (4, h, w) to (4, h, w); the identity unless given.
+        function: (c, h, w) to (c, h, w); the identity unless given.
         tile_size: In packed pixels.
         halo: In packed pixels.
+        sensor: Whose mosaics it takes.
     """
 
     def __init__(
@@ -31,6 +33,7 @@ class KnownEngine:
         *,
         tile_size: int = 64,
         halo: int = 8,
+        sensor: SensorKind = "bayer",
     ) -> None:
         self.manifest = Manifest(
             name="known",
@@ -39,6 +42,7 @@ class KnownEngine:
             network="none",
             network_options={},
             input_normalisation="none",
+            sensor=sensor,
             stride=16,
             receptive_field=halo,
             halo=halo,

@@ -1,12 +1,13 @@
 r"""Makes raws in the layouts of other makers from nothing: what LibRaw needs to take them for theirs, and no more.
 
-CR2 is coded as Canon does (lossless JPEG, with or without slices); NEF, ARW and PEF are the makers' uncompressed
+CR2 is coded as Canon does (lossless JPEG, with or without slices); NEF, ARW, PEF and RAF are the makers' uncompressed
 variants: their own codings would have to be written here first.
 
-In the flow of the tests: **make_cr2, make_nef, make_arw, make_pef** → foreign_kind, read_foreign, a new DNG.
+In the flow of the tests: **make_cr2, make_nef, make_arw, make_pef, make_raf** → foreign_kind, read_foreign, a new DNG.
 
 Source: TIFF 6.0; CR2: the header "CR\2\0" with the offset of the raw directory, and tag 0xc640 (slices), as dcraw
-reads them; NEF and ARW: a SubIFD with a colour filter array; PEF: IFD0 itself.
+reads them; NEF and ARW: a SubIFD with a colour filter array; PEF: IFD0 itself; RAF: a header with the places of a JPEG,
+of big-endian records, and of a TIFF with a directory (0xf000) for the mosaic, as dcraw's parse_fuji reads them.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from dng_factory import (
     sshort,
     text,
     undefined,
+    xtrans_pattern,
 )
 
 from training.raw import tags
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 CR2_SLICES = 0xC640
+RAF_PATTERN, RAF_MARGIN, RAF_BLACK = xtrans_pattern(1, 2), 6, 1024
 GAINS = {"R": 2.0, "G": 1.0, "B": 1.5}
 """White balance of NEF and ARW; the other two keep it in notes that are not written here."""
 NEF_WHITE, ARW_WHITE, PEF_WHITE, CR2_WHITE = 4095, 16383, 4095, 16383
@@ -115,6 +118,55 @@ def make_cr2(path: Path, mosaic: NDArray[np.uint16], slices: tuple[int, int, int
     data = preview.ljust(rgb_at - at, b"\0") + bytes(16 * 16 * 3 * 2) + jpeg
     path.write_bytes(header + linked + encode_directory(_exif_tags(), offsets[4], "<") + data)
     return path
+
+
+def make_raf(path: Path, mosaic: NDArray[np.uint16]) -> Path:
+    """A Fujifilm RAF of an X-Trans sensor: 14 bits in 16, with margins of `RAF_MARGIN` that see no light.
+
+    Args:
+        path: Where to write it.
+        mosaic: (H, W) uint16 of 14 bits; its active area begins with `RAF_PATTERN`.
+    """
+    height, width = mosaic.shape
+    camera = _camera_tags("FUJIFILM", "X-T2")
+    exif = b"Exif\0\0" + assemble({"ifd0": camera, "exif": _exif_tags()}, {}, "<")
+    preview = encode_jpeg(160, 120)
+    preview = preview[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + preview[2:]
+    records = {
+        0x0100: struct.pack(">2H", height, width),
+        0x0121: struct.pack(">2H", height - 2 * RAF_MARGIN, width - 2 * RAF_MARGIN),
+        0x0131: bytes("RGB".index(letter) for letter in reversed(RAF_PATTERN)),
+        0x2FF0: struct.pack(">4H", *(round(256 * GAINS[colour]) for colour in "GRGB")),
+    }
+    described = struct.pack(">I", len(records)) + b"".join(
+        struct.pack(">2H", tag, len(value)) + value for tag, value in records.items()
+    )
+    pieces = [preview, described, _raf_mosaic(mosaic)]
+    header = bytearray(b"FUJIFILMCCD-RAW 0201FF119501X-T2".ljust(160, b"\0"))
+    at = len(header)
+    for index, piece in enumerate(pieces):
+        struct.pack_into(">2I", header, 84 + 8 * index, at, len(piece))
+        at += len(piece) + len(piece) % 2
+    path.write_bytes(bytes(header) + b"".join(piece + b"\0" * (len(piece) % 2) for piece in pieces))
+    return path
+
+
+def _raf_mosaic(mosaic: NDArray[np.uint16]) -> bytes:
+    """The TIFF in a RAF that holds its mosaic: a directory with one entry, that for another one."""
+    height, width = mosaic.shape
+    outer = {0xF000: Field(13, (26,))}
+    inner: dict[int, Field] = {
+        0xF001: long(width),
+        0xF002: long(height),
+        0xF003: long(14),
+        0xF007: long(0),
+        0xF008: long(mosaic.nbytes),
+        0xF00A: long(*[RAF_BLACK] * 36),
+    }
+    begin = 26 + len(encode_directory(inner, 26, "<"))
+    inner[0xF007] = long(begin)
+    header = b"II" + struct.pack("<HI", 42, 8) + encode_directory(outer, 8, "<")
+    return header.ljust(26, b"\0") + encode_directory(inner, 26, "<") + mosaic.astype("<u2").tobytes()
 
 
 def _nikon_note() -> bytes:

@@ -38,9 +38,7 @@ LOCAL = 3
 _BAND = 40 * BLOCK
 
 
-def keep_brightness(
-    noisy: Planes, denoised: NDArray[np.float32], cell: Cell = CELLS["bayer"]
-) -> NDArray[np.float32]:
+def keep_brightness(noisy: Planes, denoised: NDArray[np.float32], cell: Cell = CELLS["bayer"]) -> NDArray[np.float32]:
     """Shift each plane by a smooth function of the local brightness, so that its mean stays the input's everywhere.
 
     Args:

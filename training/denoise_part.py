@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from training.denoise import DenoiseOptions, denoise_packed, precision_shift
 from training.planes import pack_signal, unpack_mosaic
 from training.raw.image import Rectangle
+from training.registry import check_sensor
 
 if TYPE_CHECKING:
     from training.engines.base import Engine
@@ -38,7 +39,11 @@ def denoise_part(
 
     Returns:
         A window of the picture that holds the part, denoised within it; and where in the window the part lies.
+
+    Raises:
+        UnsupportedRawError: The model does not take mosaics of the picture's sensor.
     """
+    check_sensor(engine.manifest, raw.metadata.sensor)
     window = _window(raw, area, engine)
     part = raw.window(window)
     packed = pack_signal(part)
@@ -54,8 +59,8 @@ def denoise_part(
 
 def _window(raw: RawImage, area: Rectangle, engine: Engine) -> Rectangle:
     """The part with its halo and margin; it begins on a multiple of the network's stride, as the whole's tiles do."""
-    active, step = raw.metadata.active_area, 2 * engine.manifest.stride
-    reach = 2 * engine.manifest.halo + MARGIN
+    active, side = raw.metadata.active_area, raw.metadata.phase.cell.side
+    step, reach = side * engine.manifest.stride, side * engine.manifest.halo + MARGIN
     grown = Rectangle(area.top - reach, area.left - reach, area.bottom + reach, area.right + reach)
     window = active.intersection(grown)
     return window._replace(

@@ -64,7 +64,9 @@ class PackedSignal:
         self._rows, self._columns = whole_cells(self._phase, self._mosaic.shape)
         self._is_mended: NDArray[np.bool_] | None = None
         if raw.bad_pixels is not None:
-            mended = mend_bad_pixels(self._at, raw.bad_pixels[raw.metadata.active_area.slices], raw.metadata.cfa_pattern)
+            mended = mend_bad_pixels(
+                self._at, raw.bad_pixels[raw.metadata.active_area.slices], raw.metadata.cfa_pattern
+            )
             self._is_mended = np.zeros(self._mosaic.shape, dtype=np.bool_)
             self._is_mended[mended.rows, mended.columns] = True
             self._mended_at, self._mended = self._flat(mended.rows, mended.columns), mended.values

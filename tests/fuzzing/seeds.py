@@ -20,6 +20,7 @@ from dng_factory import (
     opcode_list,
     sample_mosaic,
     short,
+    xtrans_pattern,
 )
 from fuzzing.mutations import dissect
 from vendor_factory import make_arw, make_cr2, make_nef, make_pef
@@ -90,6 +91,8 @@ def _makers() -> dict[str, Callable[[Path], NDArray[np.uint16]]]:
         "table.dng": _dng(bits=8, layout="ljpeg-tiles", linearization_table=[4 * i + 3 for i in range(256)], **TILE),
         "constant.dng": _dng(opcode_list1=opcode_list(fix_bad_pixels_constant(0))),
         "interleaved.dng": _dng(raw_tags={tags.ROW_INTERLEAVE_FACTOR: short(2)}, ifd0_tags=NEWEST, fields=2),
+        "x-trans.dng": _dng(layout="ljpeg-tiles", cfa_pattern=xtrans_pattern(1, 2), **TILE, **FULL),
+        "monochrome.dng": _dng(layout="ljpeg-tiles", cfa_pattern="Y", ljpeg_components=1, **TILE, **FULL),
         "nikon.nef": _foreign(make_nef, 12),
         "sony.arw": _foreign(make_arw, 14),
         "pentax.pef": _foreign(make_pef, 12),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from engines import KnownEngine
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,6 +14,7 @@ from scipy.ndimage import uniform_filter
 from training.brightness import MIN_PHOTOSITES, keep_brightness, local_mean
 from training.denoise import denoise_packed
 from training.noise import NoiseModel
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -51,6 +53,22 @@ def test_a_bias_that_depends_on_brightness_and_plane_is_taken_away() -> None:
     kept = keep_brightness(noisy, biased)
     assert np.abs(local_shifts(noisy, kept)).max() < 0.003
     assert np.sqrt(np.mean((kept - clean) ** 2)) < 0.5 * np.sqrt(np.mean(bias**2))
+
+
+def test_colours_of_xtrans_keep_their_brightness() -> None:
+    cell = CELLS["x-trans"]
+    gains = {"R": (0.5, 2e-4), "G": (1.0, 1e-4), "B": (0.7, -2e-4)}
+    ramp = np.geomspace(4e-3, 0.9, 120, dtype=np.float32)
+    clean = np.stack([np.tile(ramp * np.float32(gains[colour][0]), (120, 1)) for colour in cell.plane_colours])
+    noisy = add_noise(clean)
+    bias = np.array([gains[colour][1] for colour in cell.plane_colours], dtype=np.float32)[:, None, None]
+    kept = keep_brightness(noisy, clean + bias * (1 - clean), cell)
+    for colour in "RGB":
+        planes = list(cell.planes_of(colour))
+        for columns in np.array_split(np.arange(120), 4):
+            before, after = (each[planes][:, :, columns].mean(dtype=np.float64) for each in (noisy, kept))
+            assert after == pytest.approx(before, rel=0.004)
+            assert abs(after - clean[planes][:, :, columns].mean()) < 0.3 * abs(gains[colour][1])
 
 
 def test_what_is_served_keeps_its_brightness() -> None:

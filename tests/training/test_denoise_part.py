@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from dng_factory import make_dng, sample_mosaic
+from dng_factory import OTHER_PATTERNS, make_dng, sample_mosaic
 from engines import KnownEngine
 
 from training import denoise
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.raw.bayer import CfaPattern
     from training.raw.image import RawImage
 
 NOISE = NoiseModel.uniform(shot_noise=1e-3, read_noise=1e-6)
@@ -45,19 +44,22 @@ def signal_of(raw: RawImage, area: Rectangle) -> NDArray[np.float32]:
     return signal[area.top - active.top : area.bottom - active.top, area.left - active.left : area.right - active.left]
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("cfa_pattern", [*CFA_PATTERNS, *OTHER_PATTERNS])
 @pytest.mark.parametrize("area", [Rectangle(3, 5, 40, 60), Rectangle(101, 77, 160, 133), Rectangle(200, 170, 260, 209)])
 def test_a_part_is_what_the_whole_has_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cfa_pattern: CfaPattern, area: Rectangle
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cfa_pattern: str, area: Rectangle
 ) -> None:
-    monkeypatch.setattr(denoise, "keep_brightness", lambda _noisy, denoised: denoised)  # it looks at all there is
+    monkeypatch.setattr(
+        denoise, "keep_brightness", lambda _noisy, denoised, _cell: denoised
+    )  # it looks at all there is
     source = make_dng(
         tmp_path / "in.dng", sample_mosaic(261, 212, bits=12), bits=12, cfa_pattern=cfa_pattern,
         active_area=(3, 5, 260, 209), black_level=(60, 61, 62, 63), black_repeat=(2, 2),
     )  # fmt: skip
     options = DenoiseOptions(strength=0.75, noise=NOISE)
-    denoise_file(source, tmp_path / "out.dng", engine=KnownEngine(blur), options=options)
-    part, within = denoise_part(read_raw(source), area, KnownEngine(blur), NOISE, 0.75)
+    engine = KnownEngine(blur, sensor=read_raw(source).metadata.sensor)
+    denoise_file(source, tmp_path / "out.dng", engine=engine, options=options)
+    part, within = denoise_part(read_raw(source), area, engine, NOISE, 0.75)
     whole = read_raw(tmp_path / "out.dng")
     assert within.height == area.height
     assert part.metadata.levels.white_level == whole.metadata.levels.white_level, "in steps as fine"

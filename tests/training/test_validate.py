@@ -13,7 +13,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from training.datasets.sidd_blocks import open_blocks
 from training.errors import ConfigError
 from training.noise import NoiseModel
-from training.raw.bayer import CFA_PATTERNS, CfaPattern, channel_grid, pack
+from training.raw.bayer import CFA_PATTERNS, CfaPattern, pack
+from training.raw.patterns import channel_grid
 from training.validate import ValidateOptions, denoise_block, groups, image_noise, means, validate
 
 if TYPE_CHECKING:

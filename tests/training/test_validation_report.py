@@ -18,7 +18,8 @@ from sidd_factory import READ, SHOT, make_blocks
 
 from training.datasets.sidd_blocks import open_blocks
 from training.noise import NoiseModel
-from training.raw.bayer import CFA_PATTERNS, CfaPattern, channel_grid
+from training.raw.bayer import CFA_PATTERNS, CfaPattern
+from training.raw.patterns import channel_grid
 from training.validate import BlockScore, KeptBlock, ValidateOptions, validate
 from training.validation_report import block_picture, describe, text_table, write_report
 

@@ -156,7 +156,7 @@ def _require_dng(tiff: TiffFile) -> None:
 
 
 def _main_directory(tiff: TiffFile) -> Directory:
-    """The only directory that holds a mosaic at full resolution, or the one plane of a sensor without colour filters."""
+    """The only directory that holds a mosaic at full resolution, or what a sensor without colour filters saw."""
     mains = [d for d in tiff.directories if tiff.integer(d, tags.NEW_SUBFILE_TYPE, 0) == tags.MAIN_IMAGE]
     meanings = [tiff.integer(d, tags.PHOTOMETRIC_INTERPRETATION, -1) for d in mains]
     found = [d for d, meaning in zip(mains, meanings, strict=True) if meaning == tags.COLOR_FILTER_ARRAY]

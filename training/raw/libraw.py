@@ -57,7 +57,8 @@ def decode_foreign(path: str, allow: Callable[[int], None]) -> ForeignFrame:
 
     Raises:
         UnreadableRawError: Not a raw file that LibRaw knows, cut off, or corrupt.
-        UnsupportedRawError: No mosaic of Bayer, X-Trans or monochrome sensors, or coded in a way that LibRaw cannot decode.
+        UnsupportedRawError: No mosaic of a Bayer, X-Trans or monochrome sensor, or coded in a way that LibRaw cannot
+            decode.
         RawTooLargeError: More pixels than the limits allow.
     """
     os.stat(path)  # LibRaw says no more than "input/output error"  # noqa: PTH116

@@ -94,7 +94,9 @@ def _mosaic_fields(file: BinaryIO, foreign: ForeignRaw) -> list[Field]:
     """Write the tiles; say where they are and what they mean."""
     metadata, mosaic = foreign.raw.metadata, foreign.raw.mosaic
     tile = choose_tile(mosaic.shape)
-    extents = [(_append(file, data), len(data)) for data in encoded_tiles(mosaic, tile, STORED_BITS, metadata.cfa_pattern)]
+    extents = [
+        (_append(file, data), len(data)) for data in encoded_tiles(mosaic, tile, STORED_BITS, metadata.cfa_pattern)
+    ]
     offsets, sizes = zip(*extents, strict=True)
     area, crop = metadata.active_area, metadata.visible_area
     grid, numbers = channel_grid(metadata.cfa_pattern), cfa_numbers(metadata.cfa_pattern)

@@ -56,10 +56,7 @@ class Phase:
 def _known_patterns() -> dict[str, Phase]:
     """Every pattern by its name; of phases that look alike the first counts."""
     phases = [
-        Phase(cell, row, column)
-        for cell in CELLS.values()
-        for row in range(cell.side)
-        for column in range(cell.side)
+        Phase(cell, row, column) for cell in CELLS.values() for row in range(cell.side) for column in range(cell.side)
     ]
     patterns: dict[str, Phase] = {}
     for phase in phases:
@@ -162,9 +159,7 @@ def reflect(
         shape: Its rows and columns, at least two cells each way.
     """
     lines = phase.cell.colours, tuple("".join(column) for column in zip(*phase.cell.colours, strict=True))
-    rows, columns = (
-        _reflected(*axis) for axis in zip(lines, (phase.row, phase.column), places, shape, strict=True)
-    )
+    rows, columns = (_reflected(*axis) for axis in zip(lines, (phase.row, phase.column), places, shape, strict=True))
     return rows, columns
 
 

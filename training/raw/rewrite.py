@@ -3,9 +3,9 @@
 In the flow: denormalise → **write_dng** → blob.
 
 The new mosaic is stored as tiles of lossless JPEG with two components (one, where the sensor has no colour filters) and
-predictor 1, the one form that dcraw, LibRaw, darktable, RawTherapee and Adobe's software all read right. Tiles go where the old mosaic lay, then to the end of the
-file; a new raw directory and a new IFD0 follow, and the two pointers to the old ones are turned to them. The old mosaic
-leaves no byte behind: it holds the noisy original.
+predictor 1, the one form that dcraw, LibRaw, darktable, RawTherapee and Adobe's software all read right. Tiles go where
+the old mosaic lay, then to the end of the file; a new raw directory and a new IFD0 follow, and the two pointers to the
+old ones are turned to them. The old mosaic leaves no byte behind: it holds the noisy original.
 
 Source: DNG specification 1.4, chapters 3 and 4; TIFF 6.0, section 15 (tiles).
 """
@@ -198,9 +198,7 @@ def choose_tile(frame: tuple[int, ...]) -> tuple[int, int]:
     return height, width - 16 if 2 * width == frame[1] else width
 
 
-def encoded_tiles(
-    mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int, cfa_pattern: str
-) -> Iterator[bytes]:
+def encoded_tiles(mosaic: NDArray[np.uint16], shape: tuple[int, int], bits: int, cfa_pattern: str) -> Iterator[bytes]:
     """Every tile in raster order, encoded on several threads, a row of tiles at a time to keep memory small."""
     rows, columns = shape
     components = 1 if cfa_pattern == MONOCHROME else 2

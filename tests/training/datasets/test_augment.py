@@ -16,7 +16,8 @@ from training.datasets.augment import (
     smallest_mosaic,
 )
 from training.datasets.synthetic import mosaic_of, mosaic_planes
-from training.raw.bayer import CFA_PATTERNS, CfaPattern, channel_grid, tile_cell
+from training.raw.bayer import CFA_PATTERNS, CfaPattern
+from training.raw.patterns import channel_grid, tile_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from itertools import product
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ import pytest
 import rawpy
 from dng_factory import (
     LAYOUTS,
+    OTHER_PATTERNS,
     Field,
     Layout,
     double,
@@ -27,10 +29,11 @@ from dng_factory import (
 
 from training.errors import RawError, UnreadableRawError, UnsupportedRawError
 from training.raw import tags
-from training.raw.bayer import CFA_PATTERNS, CHANNELS, CfaPattern, channel_grid
+from training.raw.bayer import CFA_PATTERNS, CHANNELS, CfaPattern
 from training.raw.decode import Decoder, default_decoder
 from training.raw.dng import read_metadata, read_raw
 from training.raw.image import ActiveArea
+from training.raw.patterns import channel_grid
 from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -176,10 +179,22 @@ LEVELS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
-@pytest.mark.parametrize("options", LEVELS.values(), ids=LEVELS)
+LARGE_CELLS: dict[str, dict[str, Any]] = {
+    "half a cell": {"black_level": (500, 510, 520, 530, 540, 550, 560, 570, 580), "black_repeat": (3, 3)},
+    "cell": {"black_level": tuple(range(500, 536)), "black_repeat": (6, 6)},
+}
+"""What X-Trans may have besides."""
+
+
+@pytest.mark.parametrize(
+    ("options", "cfa_pattern"),
+    [
+        *itertools.product(LEVELS.values(), (*CFA_PATTERNS, *OTHER_PATTERNS)),
+        *itertools.product(LARGE_CELLS.values(), OTHER_PATTERNS[:-1]),
+    ],
+)
 def test_black_is_the_specifications_at_every_photosite(
-    tmp_path: Path, options: dict[str, Any], cfa_pattern: CfaPattern
+    tmp_path: Path, options: dict[str, Any], cfa_pattern: str
 ) -> None:
     area = ActiveArea(15, 33, 116, 152)  # an odd corner, odd sizes
     path = make_dng(tmp_path / "a.dng", MOSAIC, cfa_pattern=cfa_pattern, active_area=area, **options)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from dng_factory import make_dng, sample_mosaic
+from dng_factory import OTHER_PATTERNS, encode_jpeg, make_dng, sample_mosaic, xtrans_pattern
 from rewriting import adobe_mosaic, rawpy_mosaic
-from vendor_factory import make_arw, make_cr2, make_nef, make_pef
+from vendor_factory import RAF_PATTERN, make_arw, make_cr2, make_nef, make_pef, make_raf
 
 from training.errors import RawTooLargeError, UnreadableRawError, UnsupportedRawError
 from training.raw import metadata as exiftool
@@ -19,9 +19,11 @@ from training.raw import tags
 from training.raw.conversion import as_dng
 from training.raw.decode import DecodeLimits, Decoder
 from training.raw.dng import read_metadata, read_raw
-from training.raw.foreign import _metadata, read_foreign
+from training.raw.foreign import ForeignRaw, _metadata, read_foreign
 from training.raw.kinds import foreign_kind
 from training.raw.layout import find_mosaic
+from training.raw.libraw import decode_foreign
+from training.raw.new_dng import write_new_dng
 from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ MAKERS: list[Any] = [
     pytest.param(make_arw, 14, id="ARW"),
     pytest.param(make_pef, 12, id="PEF"),
     pytest.param(make_cr2, 14, id="CR2"),
+    pytest.param(make_raf, 14, id="RAF"),
 ]
 FACTS: dict[str, Any] = {
     "pattern": "RGGB", "colour_ids": [0, 1, 3, 2], "black_by_id": [500, 510, 520, 530], "white": 16383,
@@ -56,7 +59,7 @@ def test_libraws_mosaic_is_the_makers(tmp_path: Path, make: Make, bits: int) -> 
     raw = read_raw(path)
     np.testing.assert_array_equal(raw.mosaic, mosaic)
     assert (raw.metadata.iso, raw.metadata.exposure.f_number) == (1600, pytest.approx(2.8))
-    assert raw.metadata.cfa_pattern == ("BGGR" if make is make_pef else "RGGB")
+    assert raw.metadata.cfa_pattern == {make_pef: "BGGR", make_raf: RAF_PATTERN}.get(make, "RGGB")
     assert raw.metadata.levels.white_level >= 2**bits * 0.98
     assert read_metadata(path) == raw.metadata
 
@@ -76,7 +79,8 @@ def test_the_new_dng_says_the_same_as_the_raw(tmp_path: Path, make: Make, bits: 
     np.testing.assert_array_equal(after.mosaic, before.mosaic)
     np.testing.assert_array_equal(rawpy_mosaic(dng), before.mosaic)
     np.testing.assert_array_equal(adobe_mosaic(dng), before.mosaic)
-    for name in ("make", "model", "iso", "cfa_pattern", "active_area", "levels", "orientation"):
+    assert after.metadata.make.lower() == before.metadata.make.lower(), "Fujifilm's header spells it otherwise"
+    for name in ("model", "iso", "cfa_pattern", "active_area", "levels", "orientation"):
         assert getattr(after.metadata, name) == getattr(before.metadata, name), name
     old, new = before.metadata.colour, after.metadata.colour
     np.testing.assert_allclose(new.as_shot_neutral, old.as_shot_neutral, atol=1e-6)
@@ -142,6 +146,56 @@ def test_a_crop_lies_within_the_active_area() -> None:
     assert metadata_of().default_crop is None
 
 
+@pytest.mark.parametrize("margins", [(0, 0), (6, 6), (5, 7), (9, 16)])
+def test_libraws_words_for_xtrans_are_read_from_the_active_area(margins: tuple[int, int]) -> None:
+    pattern = xtrans_pattern(6 - margins[0] % 6, 6 - margins[1] % 6)  # of the full frame
+    ids = ["RGB".index(letter) for letter in pattern]
+    metadata = metadata_of(pattern=pattern, colour_ids=ids, black_by_id=[500, 510, 520, 0], margins=[*margins])
+    assert metadata.sensor == "x-trans"
+    assert metadata.cfa_pattern == xtrans_pattern()
+    by_colour = {"R": 500, "G": 510, "B": 520}
+    wanted = [by_colour[letter] for letter in metadata.phase.cell.plane_colours]
+    assert list(metadata.levels.black_level) == wanted
+
+
+def test_libraws_words_for_a_sensor_without_colour_filters() -> None:
+    metadata = metadata_of(pattern="Y", colour_ids=[0], black_by_id=[500, 0, 0, 0], margins=[3, 5])
+    assert (metadata.sensor, metadata.cfa_pattern) == ("monochrome", "Y")
+    assert metadata.levels.black_level == (500.0,) * 4
+
+
+@pytest.mark.parametrize("pattern", OTHER_PATTERNS)
+@pytest.mark.parametrize("area", [(0, 0, 301, 333), (5, 7, 300, 331), (14, 20, 300, 331)])
+def test_libraw_decodes_other_sensors_whatever_their_margins(
+    tmp_path: Path, pattern: str, area: tuple[int, int, int, int]
+) -> None:
+    mosaic = sample_mosaic(301, 333)
+    path = make_dng(
+        tmp_path / "a.dng", mosaic, cfa_pattern=pattern, layout="ljpeg-tiles", active_area=area, black_level=500,
+        white_level=16000, ljpeg_components=1,
+    )  # fmt: skip
+    frame = decode_foreign(str(path), lambda _photosites: None)
+    np.testing.assert_array_equal(frame.mosaic, mosaic)
+    metadata = _metadata(frame.facts, mosaic.shape, "Phantom", "One", "a raw of Phantom")
+    ours = read_metadata(path)
+    for name in ("cfa_pattern", "active_area", "levels"):
+        assert getattr(metadata, name) == getattr(ours, name), name
+
+
+@pytest.mark.parametrize("pattern", OTHER_PATTERNS)
+def test_the_new_dng_of_another_sensor_says_the_same_as_the_raw(tmp_path: Path, pattern: str) -> None:
+    mosaic = sample_mosaic(301, 333)
+    source = make_dng(tmp_path / "a.dng", mosaic, cfa_pattern=pattern, black_level=500, active_area=(5, 7, 300, 331))
+    before = read_raw(source)
+    write_new_dng(source, tmp_path / "new.dng", ForeignRaw(raw=before, preview=encode_jpeg(96, 64)), "a.RAF")
+    after = read_raw(tmp_path / "new.dng")
+    np.testing.assert_array_equal(after.mosaic, mosaic)
+    np.testing.assert_array_equal(rawpy_mosaic(tmp_path / "new.dng"), mosaic)
+    np.testing.assert_array_equal(adobe_mosaic(tmp_path / "new.dng"), mosaic)
+    for name in ("make", "model", "cfa_pattern", "active_area", "levels", "orientation"):
+        assert getattr(after.metadata, name) == getattr(before.metadata, name), name
+
+
 def test_without_the_cameras_white_balance_daylights_counts() -> None:
     assert metadata_of().colour.as_shot_neutral == (0.5, 1.0, 0.625)
     assert metadata_of(camera_gains=[0.0, 1.0, 0.0, 0.0]).colour.as_shot_neutral == (1.0, 1.0, 1.0)
@@ -151,7 +205,7 @@ def test_without_the_cameras_white_balance_daylights_counts() -> None:
 @pytest.mark.parametrize(
     ("error", "reason", "facts"),
     [
-        (UnsupportedRawError, "not one of the four Bayer patterns", {"pattern": "RGGG"}),
+        (UnsupportedRawError, "RGGG, neither one of the four of Bayer nor X-Trans'", {"pattern": "RGGG"}),
         (UnsupportedRawError, "64 are needed", {"visible": [30, 100]}),
         (UnreadableRawError, "levels make no sense", {"white": 510}),
         (UnreadableRawError, "levels make no sense", {"white": 0}),
