@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from training.raw.patterns import channel_grid, tile_cell
 from training.raw.colour import LUMINANCE
 from training.raw.defects import fill_bad_pixels
 from training.raw.demosaic import REACH, demosaic
 from training.raw.image import Rectangle
+from training.raw.patterns import channel_grid, pattern_from, tile_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from training.raw.cells import Cell, SensorKind
     from training.raw.colour import Matrix, Triple
     from training.raw.image import RawImage
 
@@ -43,8 +44,11 @@ TONE_STEPS = 65_536
 """Entries of the tone curve's table: a step is less than half an 8-bit step even at the curve's steepest."""
 LOOK_SIZE = 512
 """Long edge at which a picture is looked at to choose its exposure."""
+_NO_BALANCE: Triple = (1.0, 1.0, 1.0)
+BLOCK_SIDES: dict[SensorKind, int] = {"bayer": 2, "x-trans": 3, "monochrome": 2}
+"""Photosites each way of a block that is one pixel of a small picture: it has all colours."""
 GREY_WORLD_TOP = 0.9
-"""Cells brighter than this do not count towards a grey world: they may be clipped."""
+"""Blocks brighter than this do not count towards a grey world: they may be clipped."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,8 +76,10 @@ def choose_rendering(raw: RawImage) -> Rendering:
         raw: The noisy input.
     """
     colour, area = raw.metadata.colour, raw.metadata.visible_area
-    size = _screen_size(area, LOOK_SIZE)
-    neutral = colour.as_shot_neutral or _grey_world(_binned(raw, (1.0, 1.0, 1.0), size, area))
+    size = _screen_size(raw, area, LOOK_SIZE)
+    neutral = _NO_BALANCE
+    if raw.metadata.sensor != "monochrome":
+        neutral = colour.as_shot_neutral or _grey_world(_binned(raw, _NO_BALANCE, size, area))
     gains = _gains(neutral)
     matrix = colour.to_srgb(neutral)
     luminance = _binned(raw, gains, size, area) @ np.array(matrix).T @ LUMINANCE
@@ -82,12 +88,12 @@ def choose_rendering(raw: RawImage) -> Rendering:
 
 
 def render_screen(raw: RawImage, rendering: Rendering, long_edge: int) -> NDArray[np.uint8]:
-    """The whole visible picture at the size of a screen: 2×2 cells as pixels, averaged over areas.
+    """The whole visible picture at the size of a screen: blocks as pixels, averaged over areas.
 
     Args:
         raw: Any mosaic of the picture that `rendering` was made for.
         rendering: From `choose_rendering`.
-        long_edge: Pixels of the longer side; there are fewer where the mosaic has fewer cells.
+        long_edge: Pixels of the longer side; there are fewer where the mosaic has fewer blocks.
 
     Returns:
         (h, w, 3) uint8 sRGB, turned for viewing.
@@ -98,7 +104,7 @@ def render_screen(raw: RawImage, rendering: Rendering, long_edge: int) -> NDArra
     if long_edge < 1:
         raise ValueError(f"got a long edge of {long_edge}, wanted at least 1 pixel")
     area = raw.metadata.visible_area
-    balanced = _binned(raw, rendering.gains, _screen_size(area, long_edge), area)
+    balanced = _binned(raw, rendering.gains, _screen_size(raw, area, long_edge), area)
     return turn(_develop(balanced, rendering), rendering.orientation)
 
 
@@ -131,7 +137,7 @@ def render_crop(raw: RawImage, rendering: Rendering, *, x: int, y: int, width: i
 
 
 def render_view(raw: RawImage, rendering: Rendering, area: Rectangle, long_edge: int) -> NDArray[np.uint8]:
-    """A part of the picture at the size of a screen: of 2×2 cells where these are enough, else of photosites.
+    """A part of the picture at the size of a screen: of blocks where these are enough, else of photosites.
 
     Both are averaged over areas in linear light, never enlarged.
 
@@ -145,9 +151,9 @@ def render_view(raw: RawImage, rendering: Rendering, area: Rectangle, long_edge:
         (h, w, 3) uint8 sRGB, turned for viewing.
     """
     longer = max(area.height, area.width)
-    if 2 * long_edge <= longer:
-        cells = _binned(raw, rendering.gains, _screen_size(area, long_edge), area)
-        return turn(_develop(cells, rendering), rendering.orientation)
+    if BLOCK_SIDES[raw.metadata.sensor] * long_edge <= longer:
+        blocks = _binned(raw, rendering.gains, _screen_size(raw, area, long_edge), area)
+        return turn(_develop(blocks, rendering), rendering.orientation)
     colours = _demosaiced(raw, rendering, area)
     scale = min(1.0, long_edge / longer)
     size = max(1, round(area.height * scale)), max(1, round(area.width * scale))
@@ -247,38 +253,66 @@ def _gains(neutral: Triple) -> Triple:
     return red, green, blue
 
 
-def _grey_world(cells: NDArray[np.float32]) -> Triple:
-    """The mean colour of the cells that are surely not clipped; grey where there is none."""
-    sound = cells[cells.max(axis=-1) < GREY_WORLD_TOP]  # (n, 3)
+def _grey_world(blocks: NDArray[np.float32]) -> Triple:
+    """The mean colour of the blocks that are surely not clipped; grey where there is none."""
+    sound = blocks[blocks.max(axis=-1) < GREY_WORLD_TOP]  # (n, 3)
     means = sound.mean(axis=0).tolist() if len(sound) else [1.0] * 3
     red, green, blue = means if min(means) > 0 else [1.0] * 3
     return red, green, blue
 
 
-def _screen_size(area: Rectangle, long_edge: int) -> tuple[int, int]:
-    """Rows and columns of a part of the picture before it is turned: at most one pixel a cell."""
-    rows, columns = area.height // 2, area.width // 2
+def _screen_size(raw: RawImage, area: Rectangle, long_edge: int) -> tuple[int, int]:
+    """Rows and columns of a part of the picture before it is turned: at most one pixel a block."""
+    side = BLOCK_SIDES[raw.metadata.sensor]
+    rows, columns = area.height // side, area.width // side
     scale = min(1.0, long_edge / max(rows, columns))
     return max(1, round(rows * scale)), max(1, round(columns * scale))
 
 
 def _binned(raw: RawImage, gains: Triple, size: tuple[int, int], area: Rectangle) -> NDArray[np.float32]:
-    """(*size, 3) float32: white-balanced 2×2 cells of an area, clipped at 1, then averaged over areas.
+    """(*size, 3) float32: white-balanced blocks of an area, clipped at 1, then averaged over areas.
 
     Clipped before averaging: where red is clipped in some cells and green in others, their means would be coloured.
     """
-    levels = raw.metadata.levels
+    levels, cell = raw.metadata.levels, raw.metadata.phase.cell
+    if cell.side != BLOCK_SIDES[cell.kind]:
+        return average_areas(_blocks(raw, gains, area), size)
     mosaic = _good_mosaic(raw, area)
-    cells = np.zeros((*size, 3), dtype=np.float32)
+    blocks = np.zeros((*size, 3), dtype=np.float32)
     for (row, column), channel in np.ndenumerate(_grid_at(raw, area)):
-        colour = (0, 1, 1, 2)[channel]
-        scale = gains[colour] / levels.signal_range[channel]
+        letter = cell.plane_colours[channel]
+        colours = [0, 1, 2] if letter == "Y" else ["RGB".index(letter)]
+        scale = gains[colours[0]] / levels.signal_range[channel]
         clipped = np.float32(levels.mean_black[channel] + 1 / scale)
         photosites = mosaic[row : area.height // 2 * 2 : 2, column : area.width // 2 * 2 : 2]
         stored = average_areas(np.minimum(photosites, clipped), size)
         black = levels.black_level[channel] + _mean_deltas(raw, area, (row, column), size)
-        cells[..., colour] += (scale if colour != 1 else scale / 2) * (stored - black)  # two greens a cell
-    return cells
+        signal = scale / cell.plane_colours.count(letter) * (stored - black)
+        for colour in colours:
+            blocks[..., colour] += signal
+    return blocks
+
+
+def _blocks(raw: RawImage, gains: Triple, area: Rectangle) -> NDArray[np.float32]:
+    """(h // 3, w // 3, 3) float32: white-balanced 3×3 blocks of an area of X-Trans, clipped at 1.
+
+    Four blocks make a cell. Each has all colours, but not equally many photosites of each.
+    """
+    levels, cell, active = raw.metadata.levels, raw.metadata.phase.cell, raw.metadata.active_area
+    block, step = BLOCK_SIDES[cell.kind], cell.side
+    rows, columns = area.height // block * block, area.width // block * block
+    down, across = np.arange(rows) + area.top - active.top, np.arange(columns) + area.left - active.left
+    mosaic, grid = _good_mosaic(raw, area), _grid_at(raw, area)
+    colours = np.array(["RGB".index(cell.plane_colours[channel]) for channel in grid.flat]).reshape(grid.shape)
+    blocks = np.zeros((rows // block, columns // block, 3), dtype=np.float32)
+    for (row, column), channel in np.ndenumerate(grid):
+        (top, left), colour = (row // block, column // block), colours[row, column]
+        alike = np.sum(colours[block * top :, block * left :][:block, :block] == colour)
+        places = slice(row, rows, step), slice(column, columns, step)
+        black = levels.black_of(int(channel), down[places[0], None], across[None, places[1]])
+        signal = (mosaic[places] - black) * np.float32(gains[colour] / levels.signal_range[channel])
+        blocks[top :: step // block, left :: step // block, colour] += np.minimum(signal, 1) / np.float32(alike)
+    return blocks
 
 
 def average_areas(plane: NDArray[Any], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -321,7 +355,7 @@ def _mean_deltas(raw: RawImage, area: Rectangle, corner: tuple[int, int], size: 
 
 
 def _grid_at(raw: RawImage, area: Rectangle) -> NDArray[np.intp]:
-    """(2, 2) which channel each position of the area's top-left cell belongs to."""
+    """(side, side) which channel each position of the area's top-left cell belongs to."""
     active = raw.metadata.active_area
     shift = (active.top - area.top, active.left - area.left)
     return np.roll(channel_grid(raw.metadata.cfa_pattern), shift, axis=(0, 1))
@@ -337,11 +371,13 @@ def _demosaiced(raw: RawImage, rendering: Rendering, crop: Rectangle) -> NDArray
 
 def _window(raw: RawImage, crop: Rectangle) -> Rectangle:
     """The crop and what its demosaic reaches for; it begins on a whole cell, so that its pattern is the file's."""
-    active = raw.metadata.active_area
-    reached = Rectangle(crop.top - REACH, crop.left - REACH, crop.bottom + REACH, crop.right + REACH)
-    window = active.intersection(reached)
+    active, cell = raw.metadata.active_area, raw.metadata.phase.cell
+    reach, side = REACH[cell.kind], cell.side
+    window = active.intersection(
+        Rectangle(crop.top - reach, crop.left - reach, crop.bottom + reach, crop.right + reach)
+    )
     return window._replace(
-        top=window.top - (window.top - active.top) % 2, left=window.left - (window.left - active.left) % 2
+        top=window.top - (window.top - active.top) % side, left=window.left - (window.left - active.left) % side
     )
 
 
@@ -349,15 +385,22 @@ def _balanced_window(raw: RawImage, gains: Triple, window: Rectangle) -> NDArray
     """(h, w) float32: the white-balanced signal of a window, clipped at 1, the white of the smallest gain."""
     active, pattern, levels = raw.metadata.active_area, raw.metadata.cfa_pattern, raw.metadata.levels
     shape, origin = (window.height, window.width), (window.top - active.top, window.left - active.left)
-    cell = (np.array(gains)[[0, 1, 1, 2]] / levels.signal_range).astype(np.float32)[channel_grid(pattern)]
+    balance = np.array(_plane_gains(gains, raw.metadata.phase.cell))
+    cell = (balance / levels.signal_range).astype(np.float32)[channel_grid(pattern)]
     signal = _good_mosaic(raw, window) - levels.black_plane(pattern, shape, origin)
     balanced: NDArray[np.float32] = np.minimum(signal * tile_cell(cell, shape), np.float32(1))
     return balanced
 
 
+def _plane_gains(gains: Triple, cell: Cell) -> list[float]:
+    """White balance of every plane of a cell; 1 where there are no colours."""
+    return [1.0 if letter == "Y" else gains["RGB".index(letter)] for letter in cell.plane_colours]
+
+
 def _good_mosaic(raw: RawImage, area: Rectangle) -> NDArray[np.float32] | NDArray[np.uint16]:
     """(h, w) an area of the mosaic, photosites that the file marks as bad filled from their neighbours."""
-    mosaic = raw.mosaic[area.slices]
+    mosaic, active = raw.mosaic[area.slices], raw.metadata.active_area
     if raw.bad_pixels is None:
         return mosaic
-    return fill_bad_pixels(mosaic.astype(np.float32), raw.bad_pixels[area.slices])
+    pattern = pattern_from(raw.metadata.cfa_pattern, area.top - active.top, area.left - active.left)
+    return fill_bad_pixels(mosaic.astype(np.float32), raw.bad_pixels[area.slices], pattern)

@@ -9,19 +9,23 @@ import pytest
 from scipy.ndimage import convolve
 
 from training.metrics import psnr
-from training.raw.bayer import CFA_PATTERNS, channel_grid, tile_cell
+from training.raw.bayer import CFA_PATTERNS
 from training.raw.demosaic import demosaic
+from training.raw.patterns import PATTERNS, channel_grid, phase_of, tile_cell
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from training.raw.bayer import CfaPattern
+
+XTRANS = [pattern for pattern in PATTERNS if len(pattern) == 36]
+COLOURED = (*CFA_PATTERNS, *XTRANS)
 
 
-def colour_masks(shape: tuple[int, int], cfa_pattern: CfaPattern) -> NDArray[np.float64]:
+def colour_masks(shape: tuple[int, int], cfa_pattern: str) -> NDArray[np.float64]:
     """(h, w, 3) 1 where a photosite sees a colour."""
-    colours = np.array([0, 1, 1, 2])[tile_cell(channel_grid(cfa_pattern), shape)]
-    return np.eye(3)[colours]
+    plane_colours = phase_of(cfa_pattern).cell.plane_colours
+    colours = np.array(["RGB".index(letter) for letter in plane_colours])[channel_grid(cfa_pattern)]
+    return np.eye(3)[tile_cell(colours, shape)]
 
 
 def smooth_picture(height: int, width: int) -> NDArray[np.float64]:
@@ -33,25 +37,45 @@ def smooth_picture(height: int, width: int) -> NDArray[np.float64]:
 
 @pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
 @pytest.mark.parametrize("shape", [(12, 16), (13, 17)])
-def test_a_grey_slope_is_restored_exactly(cfa_pattern: CfaPattern, shape: tuple[int, int]) -> None:
+def test_a_grey_slope_is_restored_exactly(cfa_pattern: str, shape: tuple[int, int]) -> None:
     slope = np.add.outer(0.02 * np.arange(shape[0]), 0.03 * np.arange(shape[1])).astype(np.float32)
     colours = demosaic(slope, cfa_pattern)
     np.testing.assert_allclose(colours[2:-2, 2:-2], np.repeat(slope[..., None], 3, axis=-1)[2:-2, 2:-2], atol=1e-6)
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
-def test_what_was_measured_stays(cfa_pattern: CfaPattern) -> None:
+@pytest.mark.parametrize("cfa_pattern", COLOURED)
+def test_a_colour_is_restored_exactly(cfa_pattern: str) -> None:
+    colour = np.array([0.2, 0.5, 0.8])
+    mosaic = (colour * colour_masks((17, 20), cfa_pattern)).sum(axis=-1).astype(np.float32)
+    np.testing.assert_allclose(demosaic(mosaic, cfa_pattern), np.broadcast_to(colour, (17, 20, 3)), atol=1e-6)
+
+
+@pytest.mark.parametrize("cfa_pattern", XTRANS)
+def test_a_grey_slope_in_xtrans_is_nearly_restored(cfa_pattern: str) -> None:
+    slope = np.add.outer(0.02 * np.arange(24), 0.03 * np.arange(30)).astype(np.float32)
+    colours = demosaic(slope, cfa_pattern)[3:-3, 3:-3]
+    np.testing.assert_allclose(colours, np.repeat(slope[3:-3, 3:-3, None], 3, axis=-1), atol=0.012)
+
+
+def test_without_colour_filters_nothing_is_made_up() -> None:
+    mosaic = np.random.default_rng(0).normal(0.3, 0.2, (15, 18)).astype(np.float32)
+    np.testing.assert_array_equal(demosaic(mosaic, "Y"), np.stack([mosaic] * 3, axis=-1))
+
+
+@pytest.mark.parametrize("cfa_pattern", COLOURED)
+def test_what_was_measured_stays(cfa_pattern: str) -> None:
     mosaic = np.random.default_rng(0).normal(0.3, 0.2, (15, 18)).astype(np.float32)
     masks = colour_masks(mosaic.shape, cfa_pattern)
-    np.testing.assert_array_equal((demosaic(mosaic, cfa_pattern) * masks).sum(axis=-1), mosaic)
+    np.testing.assert_allclose((demosaic(mosaic, cfa_pattern) * masks).sum(axis=-1), mosaic, rtol=1e-6, atol=1e-7)
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
-def test_it_is_better_than_bilinear_interpolation(cfa_pattern: CfaPattern) -> None:
+@pytest.mark.parametrize("cfa_pattern", COLOURED)
+def test_it_is_better_than_bilinear_interpolation(cfa_pattern: str) -> None:
     picture = smooth_picture(64, 80)
     masks = colour_masks((64, 80), cfa_pattern)
     mosaic = (picture * masks).sum(axis=-1).astype(np.float32)
-    kernel = np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]], dtype=np.float64)[..., None]
+    tent = np.array([1, 2, 1] if len(cfa_pattern) == 4 else [1, 2, 3, 2, 1], dtype=np.float64)
+    kernel = np.outer(tent, tent)[..., None]
     bilinear = convolve(picture * masks, kernel, mode="mirror") / convolve(masks, kernel, mode="mirror")
     assert psnr(demosaic(mosaic, cfa_pattern).astype(np.float64), picture) > psnr(bilinear, picture) + 6
 

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import tifffile
+from dng_factory import OTHER_PATTERNS
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from training.datasets.synthetic import expand_gamma
-from training.raw.bayer import CFA_PATTERNS, channel_grid, tile_cell
+from training.raw.bayer import CFA_PATTERNS
 from training.raw.colour import CameraColour
 from training.raw.dng import read_raw
 from training.raw.image import ActiveArea, RawImage, RawMetadata, Rectangle
 from training.raw.levels import Levels
+from training.raw.patterns import channel_grid, phase_of, tile_cell
 from training.raw.render import (
     MOST_EXPOSURE,
     Rendering,
@@ -41,11 +43,10 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.raw.bayer import CfaPattern
-
 MATRIX = ((0.6461, -0.1164, -0.0857), (-0.3825, 1.1597, 0.2534), (-0.0416, 0.1540, 0.6039))
 COLOUR = CameraColour(as_shot_neutral=(0.5, 1.0, 0.625), xyz_to_camera=MATRIX)
 BLACKS, WHITE = (500.0, 512.0, 530.0, 555.0), 16000.0
+XTRANS = OTHER_PATTERNS[:-1]
 PATCHES = np.array(  # camera colours of six patches: a grey ramp of three, then a reddish, a greenish and a bluish one
     [[0.02, 0.04, 0.025], [0.1, 0.2, 0.125], [0.3, 0.6, 0.375], [0.3, 0.2, 0.05], [0.1, 0.4, 0.1], [0.05, 0.2, 0.4]]
 )
@@ -58,7 +59,7 @@ def picture_of_patches(height: int, width: int) -> NDArray[np.float64]:
 
 def raw_of(
     camera: NDArray[np.float64],
-    cfa_pattern: CfaPattern = "RGGB",
+    cfa_pattern: str = "RGGB",
     *,
     levels: Levels | None = None,
     margin: tuple[int, int] = (0, 0),
@@ -67,10 +68,12 @@ def raw_of(
     default_crop: Rectangle | None = None,
 ) -> RawImage:
     """A raw of (h, w, 3) camera colours, 0 black and 1 white, below and right of a masked margin."""
-    levels = levels or Levels(black_level=BLACKS, white_level=WHITE)
+    cell = phase_of(cfa_pattern).cell
+    levels = levels or Levels(black_level=tuple(np.resize(BLACKS, cell.channels)), white_level=WHITE)
     shape = height, width = camera.shape[0], camera.shape[1]
-    channel = tile_cell(channel_grid(cfa_pattern), shape)
-    signal = np.take_along_axis(camera, np.array([0, 1, 1, 2])[channel][..., None], axis=2)[..., 0]
+    colours = np.array(["RGB".find(letter) for letter in cell.plane_colours])[channel_grid(cfa_pattern)]
+    seen = np.concatenate([camera, camera.mean(axis=2, keepdims=True)], axis=2)  # without a filter, all of it
+    signal = np.take_along_axis(seen, tile_cell(colours, shape)[..., None], axis=2)[..., 0]
     values = signal * levels.range_plane(cfa_pattern, shape) + levels.black_plane(cfa_pattern, shape)
     mosaic = np.full((height + margin[0], width + margin[1]), 60000, dtype=np.uint16)
     mosaic[margin[0] :, margin[1] :] = np.clip(np.rint(values), 0, levels.white_level)
@@ -105,9 +108,9 @@ def crop_all(raw: RawImage, rendering: Rendering) -> NDArray[np.uint8]:
     return render_crop(raw, rendering, x=area.left, y=area.top, width=area.width, height=area.height)
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("cfa_pattern", [*CFA_PATTERNS, *XTRANS])
 @pytest.mark.parametrize("margin", [(0, 0), (15, 33)])
-def test_every_layout_of_a_picture_has_the_same_colours(cfa_pattern: CfaPattern, margin: tuple[int, int]) -> None:
+def test_every_layout_of_a_picture_has_the_same_colours(cfa_pattern: str, margin: tuple[int, int]) -> None:
     even = raw_of(picture_of_patches(120, 240))
     other = raw_of(picture_of_patches(121, 241), cfa_pattern, margin=margin)
     rendering = choose_rendering(even)
@@ -130,13 +133,15 @@ def test_colours_are_those_of_the_matrix() -> None:
     assert wanted[5].argmax() == 2
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
-def test_clipped_highlights_are_white(cfa_pattern: CfaPattern) -> None:
+@pytest.mark.parametrize("cfa_pattern", [*CFA_PATTERNS, *XTRANS])
+def test_clipped_highlights_are_white(cfa_pattern: str) -> None:
     camera = picture_of_patches(80, 120)
     camera[20:60, 30:90] = 1.0  # every colour at the sensor's white: magenta if white balance were all that happens
     raw = raw_of(camera, cfa_pattern)
     rendering = choose_rendering(raw)
-    assert (render_screen(raw, rendering, 60)[11:29, 16:44] == 255).all()
+    screen = render_screen(raw, rendering, 60)
+    height, width = screen.shape[:2]
+    assert (screen[int(0.29 * height) : int(0.71 * height), int(0.28 * width) : int(0.72 * width)] == 255).all()
     assert (crop_all(raw, rendering)[24:56, 34:86] == 255).all()
 
 
@@ -173,18 +178,32 @@ def test_pictures_are_turned_as_pillow_turns_them(orientation: int) -> None:
     assert crop.shape == ((20, 9, 3) if orientation >= 5 else (9, 20, 3))
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("cfa_pattern", [*CFA_PATTERNS, *XTRANS])
 @given(x=st.integers(0, 60), y=st.integers(0, 60), width=st.integers(1, 40), height=st.integers(1, 40))
-def test_a_crop_is_a_part_of_the_whole(cfa_pattern: CfaPattern, x: int, y: int, width: int, height: int) -> None:
+def test_a_crop_is_a_part_of_the_whole(cfa_pattern: str, x: int, y: int, width: int, height: int) -> None:
     noise = np.random.default_rng(1).uniform(0, 0.6, (69, 71, 3))
     rows, columns = np.linspace(-3, 4, 69), np.linspace(2, -5, 71)
     levels = Levels(
-        black_level=BLACKS, white_level=WHITE, black_delta_rows=tuple(rows), black_delta_columns=tuple(columns)
+        black_level=tuple(np.resize(BLACKS, channel_grid(cfa_pattern).size)),
+        white_level=WHITE,
+        black_delta_rows=tuple(rows),
+        black_delta_columns=tuple(columns),
     )
     raw = raw_of(noise, cfa_pattern, margin=(3, 6), levels=levels)
     rendering = choose_rendering(raw)
     part = render_crop(raw, rendering, x=6 + x, y=3 + y, width=width, height=height)
     np.testing.assert_array_equal(part, crop_all(raw, rendering)[y : y + height, x : x + width])
+
+
+@pytest.mark.parametrize("long_edge", [20, 59, 77, 120])
+def test_without_colour_filters_everything_is_grey(long_edge: int) -> None:
+    colour = replace(COLOUR, as_shot_neutral=(0.3, 1.0, 0.7))  # which means nothing here
+    raw = raw_of(picture_of_patches(80, 120), "Y", colour=colour)
+    rendering = replace(choose_rendering(raw), exposure=1.0, white=1.0)
+    picture = render_view(raw, rendering, raw.metadata.visible_area, long_edge)
+    assert np.ptp(picture, axis=-1).max() == 0
+    found = expand_gamma(patch_colours(picture)[:, 0] / 255)
+    np.testing.assert_allclose(found, compress_highlights(PATCHES.mean(axis=1), 1.0), atol=0.01)
 
 
 def test_the_default_crop_is_all_that_is_shown() -> None:
@@ -228,8 +247,9 @@ def test_a_window_whose_black_lies_above_white_is_rendered_too() -> None:
     assert (crop == 0).all()
 
 
-def test_bad_photosites_do_not_show() -> None:
-    good = raw_of(picture_of_patches(64, 96))
+@pytest.mark.parametrize("cfa_pattern", ["RGGB", XTRANS[1]])
+def test_bad_photosites_do_not_show(cfa_pattern: str) -> None:
+    good = raw_of(picture_of_patches(64, 96), cfa_pattern)
     mosaic, bad = good.mosaic.copy(), np.zeros(good.mosaic.shape, dtype=bool)
     bad[::7, ::5] = True
     mosaic[bad] = 0
@@ -340,9 +360,9 @@ def test_turning_back_finds_the_photosites_that_are_seen(
     np.testing.assert_array_equal(turn(frame[found.slices], orientation), seen[wanted.slices])
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("cfa_pattern", [*CFA_PATTERNS, *XTRANS])
 @pytest.mark.parametrize("long_edge", [40, 61, 79, 122, 500])
-def test_a_view_has_the_same_colours_at_every_size(cfa_pattern: CfaPattern, long_edge: int) -> None:
+def test_a_view_has_the_same_colours_at_every_size(cfa_pattern: str, long_edge: int) -> None:
     raw = raw_of(picture_of_patches(81, 123), cfa_pattern, margin=(3, 2))
     rendering = choose_rendering(raw)
     picture = render_view(raw, rendering, raw.metadata.visible_area, long_edge)
