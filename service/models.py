@@ -20,7 +20,7 @@ from pydantic import ValidationError
 from service.errors import ConflictError, NotFoundError, PermissionDeniedError, StorageUnavailableError
 from service.schemas import FinetuneParameters, ModelDetailSchema, ModelListSchema, ModelMetricsSchema, ModelSchema
 from training.errors import ConfigError, ModelError
-from training.registry import ModelRef, Registry, default_registry, remove_models, set_default
+from training.registry import SENSOR_NAMES, ModelRef, Registry, default_registry, remove_models, set_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -102,12 +102,18 @@ class TenantModels:
 
         Raises:
             NotFoundError: There is none, or it is another tenant's.
+            ConflictError: It is for other sensors than Bayer's, which get theirs without its being the default.
             ModelError: Its manifest is damaged.
             StorageUnavailableError: It cannot be written down.
         """
         with self._changing():
             reference = self._find(name)
-            shown = self._describe(reference, _read(reference), reference)
+            manifest = _read(reference)
+            if manifest.sensor != "bayer":
+                raise ConflictError(
+                    f"the model {reference} is for {SENSOR_NAMES[manifest.sensor]} sensors; the default is for Bayer's"
+                )
+            shown = self._describe(reference, manifest, reference)
             set_default(self._folder, name)
         return shown
 
@@ -195,7 +201,7 @@ class TenantModels:
             raise StorageUnavailableError("the folder of models cannot be written", detail=str(error)) from error
 
 
-_SHOWN = ("description", "objective", "training_data", "licence", "parent", "noise_range")
+_SHOWN = ("description", "sensor", "objective", "training_data", "licence", "parent", "noise_range")
 
 
 def _read(reference: ModelRef) -> Manifest:

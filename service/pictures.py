@@ -22,13 +22,14 @@ from service.job_records import blob_key, hold, let_go, looked_key, picture_hold
 from service.redis_access import redis_errors, server_time
 from service.schemas import ErrorSchema, FileSchema
 from service.storage import BlobKey
+from training.raw.cells import SensorKind  # noqa: TC001  (pydantic needs it)
 
 if TYPE_CHECKING:
     from redis import Redis
 
     from training.errors import PhotositeError
 
-RENDERER_VERSION = 1
+RENDERER_VERSION = 2
 """To be raised when the same request would give another picture."""
 TICKET_S = 120
 """Seconds that a ticket stands; also how long it is remembered that a picture cannot be made."""
@@ -48,10 +49,10 @@ class Treatment(BaseModel):
 
     model_config = ConfigDict(frozen=True, use_attribute_docstrings=True)
 
-    model: str
-    """NAME@VERSION."""
+    models: dict[SensorKind, str]
+    """NAME@VERSION by the kind of sensor, which is known when the raw is decoded."""
     weights: str
-    """Digest of its weights: a version that was deleted and made anew is another."""
+    """Digests of their weights: a version that was deleted and made anew is another."""
     strength: float
 
 

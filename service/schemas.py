@@ -10,6 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from training.raw.cells import SensorKind
+
 JobState = Literal["queued", "running", "succeeded", "failed", "cancelled"]
 JobKind = Literal["denoise", "describe", "finetune", "validate"]
 CaptureState = Literal["pending", "usable", "unusable"]
@@ -76,7 +78,7 @@ class DenoiseParameters(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     model: ModelName | None = None
-    """Model as NAME or NAME@VERSION; none: the default."""
+    """Model as NAME or NAME@VERSION; none: the default, or for X-Trans and monochrome sensors the one for these."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 gives the input back, 1 denoises fully."""
     noise: NoiseText | None = None
@@ -317,7 +319,7 @@ class TrialQuery(PreviewQuery):
     """Which picture of a raw is wanted that no job has denoised yet; `after`, its crop is denoised for a look."""
 
     model: ModelName | None = None
-    """Model as NAME or NAME@VERSION; none: the default."""
+    """Model as NAME or NAME@VERSION; none: the default, or for X-Trans and monochrome sensors the one for these."""
     strength: Annotated[float, Field(ge=0, le=1)] = 1.0
     """0 gives the input back, 1 denoises fully."""
 
@@ -435,6 +437,8 @@ class ModelSchema(BaseModel):
     reference: str
     """NAME@VERSION."""
     description: str
+    sensor: SensorKind
+    """Whose mosaics it takes."""
     objective: str
     """Training method."""
     training_data: str
@@ -449,7 +453,7 @@ class ModelSchema(BaseModel):
     """When it was published, where that is known."""
     metrics: "ModelMetricsSchema"
     default: bool
-    """Whether it is used where a request names no model."""
+    """Whether it is used where a request names no model, and the file is a Bayer sensor's."""
     own: bool
     """Whether it is the tenant's own, which nobody else sees and which the tenant can delete."""
 

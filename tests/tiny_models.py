@@ -14,12 +14,14 @@ from safetensors.torch import save_file
 
 from training.manifest import Manifest
 from training.networks import build_network
-from training.networks.noise_aware import input_channels
+from training.networks.noise_aware import input_channels, plane_groups
+from training.raw.cells import CELLS
 from training.registry import BUNDLED_MODELS, MANIFEST_NAME, WEIGHTS_NAME, Registry, set_default
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from training.raw.cells import SensorKind
 
 SHIPPED = tuple(str(reference) for reference in Registry([BUNDLED_MODELS]).references())
 """The models that come with the package, as listings have them."""
@@ -36,6 +38,7 @@ def publish_model(
     halo: int = 32,
     residual: bool = False,
     shape: dict[str, Any] | None = None,
+    sensor: SensorKind = "bayer",
     **changes: Any,
 ) -> None:
     """Write a U-Net with random weights into a registry folder, and make it the default.
@@ -48,12 +51,15 @@ def publish_model(
         halo: Served halo in packed pixels.
         residual: Whether to make a small residual U-Net of it, the shipped model's architecture.
         shape: Options of the network instead of small ones; {} for those of the network itself.
+        sensor: Whose mosaics it takes; one for others than Bayer's does not become the default.
         changes: Other fields of the manifest, as they are to be.
     """
     torch.manual_seed(int(version))
     kind = "residual-unet" if residual else "unet"
     small: dict[str, Any] = SMALL_RESIDUAL if residual else {"width": width}
-    options = {"in_channels": input_channels("variance-stabilised", 4), **(small if shape is None else shape)}
+    channels = CELLS[sensor].channels
+    inputs = input_channels("variance-stabilised", channels, plane_groups(sensor))
+    options = {"in_channels": inputs, "out_channels": channels, **(small if shape is None else shape)}
     network = build_network(kind, **options)
     torch.nn.init.normal_(network.get_parameter("last.weight"), std=0.3 if shape is None else 0.003)
     place = folder / name / version
@@ -66,6 +72,7 @@ def publish_model(
         network=kind,
         network_options=options,
         input_normalisation="variance-stabilised",
+        sensor=sensor,
         stride=network.stride,
         receptive_field=network.receptive_field,
         halo=halo,
@@ -76,4 +83,5 @@ def publish_model(
     )
     manifest = dataclasses.replace(manifest, **changes)
     (place / MANIFEST_NAME).write_text(manifest.to_json(), encoding="utf-8")
-    set_default(folder, name)
+    if sensor == "bayer":
+        set_default(folder, name)

@@ -56,6 +56,7 @@ class CaptureFacts:
             "size": [metadata.width, metadata.height],
             "active_area": list(metadata.active_area),
             "orientation": metadata.orientation,
+            "sensor": metadata.sensor,
             "cfa_pattern": metadata.cfa_pattern,
             "bits_per_sample": metadata.bits_per_sample,
             "compression": metadata.compression,

@@ -28,6 +28,7 @@ from training.raw.dng import read_raw
 from training.raw.image import RawImage
 from training.raw.rewrite import DngChanges
 from training.raw.xmp import Mark
+from training.registry import check_sensor
 from training.residuals import likeness_of_neighbours
 from training.tiling import plan_image, read_tile, stitch
 
@@ -39,9 +40,12 @@ if TYPE_CHECKING:
     from training.engines.base import Engine
     from training.noise import NoiseModel
     from training.planes import Planes
+    from training.raw.cells import SensorKind
     from training.raw.image import RawMetadata
 
     Progress = Callable[[str, float], None]
+    EngineFor = Callable[[SensorKind], Engine]
+    """Gives the model for a kind of sensor."""
 
 Precision = Literal["auto", "keep"]
 FINE_STEPS = 4
@@ -107,7 +111,7 @@ def denoise_file(
     source: Path,
     target: Path,
     *,
-    engine: Engine,
+    engine: Engine | EngineFor,
     options: DenoiseOptions,
     output: OutputOptions | None = None,
     name: str = "",
@@ -118,7 +122,7 @@ def denoise_file(
     Args:
         source: A raw of any maker.
         target: Where the denoised DNG goes; written whole or not at all; may be `source`.
-        engine: The model.
+        engine: The model; or what gives the one for the file's sensor, once that is known.
         options: What the request chose.
         output: What the result looks like; as the input if None.
         name: What the raw was called, if not as `source` is: a DNG made of another maker's raw remembers it.
@@ -136,6 +140,8 @@ def denoise_file(
             dng = as_dng(source, Path(folder), name)
             raw = read_raw(dng.path)
             warnings = dng.warnings + check_denoisable(raw.metadata, force=options.force) + check_digest(raw)
+        with clock.stage("load"):
+            engine = engine_for(raw.metadata, engine)
         signal = PackedSignal(raw)
         with clock.stage("noise"):
             choice = choose_noise(signal, raw.metadata, options.noise)
@@ -160,6 +166,17 @@ def denoise_file(
         residual_correlation=likeness_of_neighbours(signal, denoised, choice.model, raw.metadata.phase.cell),
         seconds=clock.seconds,
     )
+
+
+def engine_for(metadata: RawMetadata, engine: Engine | EngineFor) -> Engine:
+    """The engine that denoises a file.
+
+    Raises:
+        UnsupportedRawError: It does not take mosaics of the file's sensor, or no engine does.
+    """
+    chosen = engine(metadata.sensor) if callable(engine) else engine
+    check_sensor(chosen.manifest, metadata.sensor)
+    return chosen
 
 
 def denoised_raw(raw: RawImage, mosaic: NDArray[np.uint16], shift: int) -> RawImage:
@@ -269,8 +286,8 @@ def precision_shift(raw: RawImage, noise: NoiseModel, options: DenoiseOptions) -
     """
     if options.strength == 0 or options.precision == "keep" or raw.metadata.precision_fixed:
         return 0
-    levels = raw.metadata.levels
-    deviation = float(np.min(np.sqrt(noise.read_noise) * levels.signal_range))
+    levels, (_, read_noise) = raw.metadata.levels, noise.of_planes(raw.metadata.phase.cell)
+    deviation = float(np.min(np.sqrt(read_noise) * levels.signal_range))
     largest = max(int(raw.mosaic.max()), int(np.ceil(levels.white_level)))
     wanted = np.ceil(np.log2(FINE_STEPS / max(deviation, 1e-3)))
     return int(np.clip(wanted, 0, 16 - largest.bit_length()))

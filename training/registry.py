@@ -13,17 +13,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from training.errors import ConfigError, ModelError
+from training.errors import ConfigError, ModelError, UnsupportedRawError
 from training.manifest import Manifest, read_manifest
 from training.raw.atomic import replacing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from training.raw.cells import SensorKind
+
 BUNDLED_MODELS = Path(__file__).parent / "weights"
 WEIGHTS_NAME = "model.safetensors"
 MANIFEST_NAME = "manifest.json"
 DEFAULT_NAME = "default"
+SENSOR_MODELS: dict[SensorKind, str] = {"x-trans": "photosite-xtrans", "monochrome": "photosite-monochrome"}
+"""What denoises the mosaics of other sensors than Bayer's where no model is named; theirs get the default."""
+SENSOR_NAMES: dict[SensorKind, str] = {"bayer": "Bayer", "x-trans": "X-Trans", "monochrome": "monochrome"}
+"""What people call them."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _VERSION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -91,6 +97,28 @@ class Registry:
                 return pointer.read_text(encoding="utf-8").strip()
         raise ModelError("no default model is set: no folder of models has a file `default` that names one")
 
+    def resolve_for(self, sensor: SensorKind, name: str | None = None) -> ModelRef:
+        """Find the model for a sensor's mosaics.
+
+        Args:
+            sensor: Its kind.
+            name: The model that was named, whatever it is for; None for the one that such sensors get.
+
+        Raises:
+            ModelError: There is no such model or version, or no default.
+            UnsupportedRawError: None was named, and there is none for such sensors.
+        """
+        usual = SENSOR_MODELS.get(sensor)
+        if name is not None or usual is None:
+            return self.resolve(name)
+        try:
+            return self.resolve(usual)
+        except ModelError as error:
+            kind = SENSOR_NAMES[sensor]
+            raise UnsupportedRawError(
+                f"the sensor is of the kind {kind}, for which there is no model: {usual} is not installed"
+            ) from error
+
     def resolve(self, name: str | None = None) -> ModelRef:
         """Find a model.
 
@@ -136,6 +164,39 @@ def check_new(known: Registry, name: str, version: str) -> None:
     if version in [reference.version for reference in known.references() if reference.name == name]:
         following = known.next_version(name)
         raise ConfigError(f"version: {name}@{version} exists, and versions never change; the next is {following}")
+
+
+def require_bayer(manifest: Manifest, what: str) -> None:
+    """Refuse a model of other sensors for what knows Bayer mosaics alone.
+
+    Args:
+        manifest: The model's.
+        what: What the model was named for.
+
+    Raises:
+        ConfigError: It takes no Bayer mosaics.
+    """
+    if manifest.sensor != "bayer":
+        kind = SENSOR_NAMES[manifest.sensor]
+        raise ConfigError(
+            f"{what}: the model {manifest.reference} is for {kind} sensors; this is for Bayer sensors alone"
+        )
+
+
+def check_sensor(manifest: Manifest, sensor: SensorKind) -> None:
+    """Refuse a file for a model that does not take its mosaic.
+
+    Raises:
+        UnsupportedRawError: It is of another kind of sensor.
+    """
+    if manifest.sensor != sensor:
+        taken, given = SENSOR_NAMES[manifest.sensor], SENSOR_NAMES[sensor]
+        usual = SENSOR_MODELS.get(sensor)
+        other = f"the model {usual}" if usual else "the default model"
+        raise UnsupportedRawError(
+            f"the model {manifest.reference} takes mosaics of {taken} sensors, and this one is of the kind {given}; "
+            f"{other} takes it"
+        )
 
 
 def remove_models(references: Sequence[ModelRef]) -> None:

@@ -25,6 +25,7 @@ from training.errors import ConfigError
 from training.metrics import psnr, ssim
 from training.noise_estimation import estimate_noise
 from training.raw.bayer import pack, restore, unify, unpack
+from training.registry import require_bayer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -144,8 +145,9 @@ def validate(
         progress: Called with the share done after every block; what it raises ends the work.
 
     Raises:
-        ConfigError: An image's noise can neither be estimated nor was given.
+        ConfigError: An image's noise can neither be estimated nor was given, or the model is not for Bayer mosaics.
     """
+    require_bayer(engine.manifest, "model")
     scores: list[BlockScore] = []
     noises: list[ImageNoise] = []
     worst: list[KeptBlock] = []

@@ -10,9 +10,10 @@ from fastapi import Request
 
 from service.api.dependencies import Services
 from service.errors import InvalidRequestError
-from training.errors import AlreadyDenoisedError, ModelError
+from training.errors import AlreadyDenoisedError, ConfigError, ModelError
 from training.raw.dng import read_metadata
 from training.raw.kinds import foreign_kind
+from training.registry import require_bayer
 
 REPEATABLE = frozenset({"state", "kind", "id"})
 """Query parameters that are lists."""
@@ -49,6 +50,20 @@ def check_model(name: str | None, where: str, tenant: str, services: Services) -
         if name is None:
             raise
         raise InvalidRequestError(f"{where}: {error.message}") from error
+
+
+def check_bayer_model(name: str | None, where: str, tenant: str, services: Services) -> None:
+    """Refuse a model for what knows Bayer mosaics alone, if it is for other sensors; as `check_model` else.
+
+    Raises:
+        InvalidRequestError: There is no such model, or it takes no Bayer mosaics.
+        ModelError: There is no default, or the model's manifest is damaged.
+    """
+    check_model(name, where, tenant, services)
+    try:
+        require_bayer(services.registry(tenant).resolve(name).manifest(), where)
+    except ConfigError as error:
+        raise InvalidRequestError(error.message) from error
 
 
 def check_raw(path: Path, *, force: bool) -> None:

@@ -30,6 +30,8 @@ from service.pictures import PictureRequest, Ticket, Treatment
 from service.resumable import CompleteUpload
 from service.schemas import RenderingSchema
 from service.storage import BlobKey
+from training.errors import UnsupportedRawError
+from training.raw.cells import CELLS
 
 if TYPE_CHECKING:
     from fastapi import Request
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from service.job_records import Job
     from service.resumable import OpenUpload
     from service.schemas import FileSchema, PreviewQuery, TrialQuery
+    from training.raw.cells import SensorKind
+    from training.registry import ModelRef, Registry
 
 MAX_WAIT_S = 10
 """A browser has few connections to a host: no picture keeps one for longer."""
@@ -119,10 +123,22 @@ def picture_of_raw(sha256: str, query: TrialQuery, caller: Caller) -> PictureReq
     if request.crop is None or max(request.crop[2:]) > MAX_TRIAL:
         raise InvalidRequestError(f"query.crop: wanted a crop of at most {MAX_TRIAL}×{MAX_TRIAL}, to denoise it")
     check_model(query.model, "query.model", caller.tenant, caller.services)
-    reference = caller.services.registry(caller.tenant).resolve(query.model)
-    weights = reference.manifest().weights_sha256
-    treatment = Treatment(model=str(reference), weights=weights, strength=query.strength)
+    models = _models_by_sensor(caller.services.registry(caller.tenant), query.model)
+    treatment = Treatment(
+        models={sensor: str(reference) for sensor, reference in models.items()},
+        weights=" ".join(reference.manifest().weights_sha256 for reference in models.values()),
+        strength=query.strength,
+    )
     return request.model_copy(update={"treatment": treatment})
+
+
+def _models_by_sensor(registry: Registry, name: str | None) -> dict[SensorKind, ModelRef]:
+    """What each kind of sensor's mosaics are denoised with: the model that was named, or else the usual ones."""
+    models = {}
+    for cell in CELLS.values():
+        with suppress(UnsupportedRawError):
+            models[cell.kind] = registry.resolve_for(cell.kind, name)
+    return models
 
 
 def facts_of_raw(sha256: str) -> PictureRequest:

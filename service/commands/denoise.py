@@ -7,6 +7,7 @@ import json
 import sys
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -25,7 +26,10 @@ if TYPE_CHECKING:
 
     from service.commands.batch import BatchItem
     from training.denoise import DenoiseOptions, Progress
+    from training.engines.base import Engine
     from training.output import OutputOptions
+    from training.raw.cells import SensorKind
+    from training.registry import ModelRef
 
     Denoise = Callable[[BatchItem, Progress], dict[str, Any]]
     """Denoises a file, or a burst, into another; gives the report. Wherever it is done, it raises the same."""
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 SHOWN_STAGES = {
     "upload": "upload",
     "queued": "waiting",
+    "load": "loading the model",
     "merge": "merging",
     "network": "denoising",
     "download": "download",
@@ -76,7 +81,11 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--resume", action="store_true", help="skip what was denoised before and has not changed since")
     parser.add_argument("--suffix", help=f"added to the output's name (default: {DEFAULT_SUFFIX} beside the input)")
     parser.add_argument("--in-place", action="store_true", help="replace the input by the output")
-    parser.add_argument("--model", metavar="NAME[@VERSION]", help="model to use (default: the registry's default)")
+    parser.add_argument(
+        "--model",
+        metavar="NAME[@VERSION]",
+        help="model to use (default: the registry's; for X-Trans and monochrome sensors the one for these)",
+    )
     parser.add_argument(
         "--strength", type=float, default=1.0, help="0 gives the input back, 1 (default) denoises fully"
     )
@@ -157,13 +166,24 @@ def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
 
 @contextmanager
 def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: OutputOptions) -> Iterator[Denoise]:
-    """Denoise in this process: loads the model."""
+    """Denoise in this process: loads a model when the first file needs it, so that it fits that file's sensor."""
     from training.burst.denoise import denoise_burst  # noqa: PLC0415
     from training.denoise import denoise_file  # noqa: PLC0415
     from training.engines import load_engine  # noqa: PLC0415  (importing torch takes a second)
 
-    engine = load_engine(installed_models().resolve(arguments.model), arguments.device or "auto")
-    how: dict[str, Any] = {"engine": engine, "options": options, "output": output}
+    models = installed_models()
+    if arguments.model:
+        models.resolve(arguments.model)
+
+    @cache
+    def engine_for(sensor: SensorKind) -> Engine:
+        return load(models.resolve_for(sensor, arguments.model))
+
+    @cache
+    def load(reference: ModelRef) -> Engine:
+        return load_engine(reference, arguments.device or "auto")
+
+    how: dict[str, Any] = {"engine": engine_for, "options": options, "output": output}
 
     def denoise(item: BatchItem, progress: Progress) -> dict[str, Any]:
         if item.frames:

@@ -53,7 +53,7 @@ class Table:
         folder: Names are shown relative to it.
     """
 
-    COLUMNS = (("file", 28), ("camera", 26), ("ISO", 6), ("size", 11), ("pattern", 7), ("bits", 4), ("storage", 16))
+    COLUMNS = (("file", 28), ("camera", 26), ("ISO", 6), ("size", 11), ("pattern", 10), ("bits", 4), ("storage", 16))
     """Title and width; a verdict follows."""
 
     def __init__(self, folder: Path) -> None:
@@ -73,7 +73,7 @@ class Table:
             report["camera"],
             report["iso"] or "-",
             size,
-            report["cfa_pattern"],
+            _pattern(report),
             report["bits_per_sample"],
             storage,
         ]
@@ -102,14 +102,13 @@ def _lines(file: Path, report: dict[str, Any]) -> list[str]:
     width, height = report["size"]
     top, left, bottom, right = report["active_area"]
     estimate = report["noise_estimate"]
-    black = report["black_level"]
     rows = [
         ("camera", report["camera"] + (f", ISO {report['iso']}" if report["iso"] else "")),
         *([("taken", taken)] if (taken := _taken(report)) else []),
         ("size", f"{width}×{height}, of which rows {top}–{bottom}, columns {left}–{right} saw light"),
-        ("pattern", report["cfa_pattern"]),
+        ("pattern", _pattern(report)),
         ("storage", f"{report['bits_per_sample']} bits, {report['compression']}"),
-        ("black", f"{black[0]:g}" if len(set(black)) == 1 else "R {:g}, Gr {:g}, Gb {:g}, B {:g}".format(*black)),
+        ("black", _black(report)),
         ("white", f"{report['white_level']:g}"),
         ("noise", f"{_pair([report['noise']['shot'][0], report['noise']['read'][0]])} ({report['noise_source']})"),
         ("tag", "no noise profile" if report["noise_profile"] is None else _pair(report["noise_profile"])),
@@ -118,6 +117,23 @@ def _lines(file: Path, report: dict[str, Any]) -> list[str]:
         ("verdict", "can be denoised"),
     ]
     return [str(file), *(f"  {name:<8} {text}" for name, text in rows)]
+
+
+def _pattern(report: dict[str, Any]) -> str:
+    """The colour pattern in a word."""
+    from training.registry import SENSOR_NAMES  # noqa: PLC0415  (numpy, which `--help` does not need)
+
+    return str(report["cfa_pattern"] if report["sensor"] == "bayer" else SENSOR_NAMES[report["sensor"]])
+
+
+def _black(report: dict[str, Any]) -> str:
+    """One number, those of a Bayer sensor's channels, or where those of a larger cell lie."""
+    black = report["black_level"]
+    if len(set(black)) == 1:
+        return f"{black[0]:g}"
+    if report["sensor"] == "bayer":
+        return "R {:g}, Gr {:g}, Gb {:g}, B {:g}".format(*black)
+    return f"{min(black):g} to {max(black):g}, by the place in the cell"
 
 
 def _taken(report: dict[str, Any]) -> str:

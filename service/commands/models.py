@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from training import publish
-from training.registry import Registry, default_registry, set_default
+from training.registry import Registry, default_registry, require_bayer, set_default
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +53,8 @@ def run_list(arguments: argparse.Namespace) -> int:
     for manifest in registry.list():
         is_default = manifest.reference == default
         if arguments.json:
-            print(json.dumps({"model": manifest.reference, "default": is_default, "description": manifest.description}))
+            shown = {"model": manifest.reference, "default": is_default, "sensor": manifest.sensor}
+            print(json.dumps({**shown, "description": manifest.description}))
         else:
             print(f"{'*' if is_default else ' '} {manifest.reference:<24} {manifest.description}")
     return 0
@@ -75,7 +76,7 @@ def run_publish(arguments: argparse.Namespace) -> int:
 def run_default(arguments: argparse.Namespace) -> int:
     """Print the default model, after choosing it where one is named."""
     if arguments.model:
-        installed_models().resolve(arguments.model)
+        require_bayer(installed_models().resolve(arguments.model).manifest(), "default")
         set_default(models_folder(), arguments.model)
     print(installed_models().resolve())
     return 0

@@ -78,7 +78,7 @@ export class DenoiseView extends HTMLElement {
       el("div", { class: "intro" },
         el("p", { class: "lead" }, "A raw goes in, the same raw comes out, without the noise."),
         el("ol", { class: "steps" },
-          el("li", {}, el("strong", {}, "Drop"), " one raw file, or all of a shoot, of any camera with a Bayer sensor (nearly all)."),
+          el("li", {}, el("strong", {}, "Drop"), " one raw file, or all of a shoot, of nearly any camera: with a Bayer, X-Trans or monochrome sensor."),
           el("li", {}, el("strong", {}, "Compare"), " before and after, down to single pixels."),
           el("li", {}, el("strong", {}, "Download"), " a DNG that every raw editor opens as before: same colours, same metadata."))),
       this.#stage);

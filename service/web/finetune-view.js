@@ -95,12 +95,12 @@ function field(words, input, help, beside = null) {
 }
 
 /**
- * Fills a choice with the models that there are.
+ * Fills a choice with the models that there are for Bayer sensors: what learns or is measured here knows no other.
  * @param {HTMLElement} select
  */
 export async function listModels(select) {
   try {
-    const { models } = await read("/models");
+    const models = (await read("/models")).models.filter((model) => model.sensor === "bayer");
     const standard = models.find((model) => model.default);
     fill(select, el("option", { value: "" }, standard ? `${standard.reference} (default)` : "Default"),
       models.filter((model) => !model.default).map((model) => el("option", { value: model.reference }, model.reference)));

@@ -7,7 +7,7 @@ import { bytes, duration, percent, scientific } from "./format.js";
 import { icon } from "./icons.js";
 import { loadFacts } from "./pictures.js";
 import { badge, errorBox, itemLine, itemShare, setProgress } from "./state-words.js";
-import { sourceWords } from "./words.js";
+import { patternWords, sourceWords } from "./words.js";
 
 /** Longest side of a crop that is denoised for a quick look. */
 const LONGEST_TRIAL = 2048;
@@ -146,7 +146,7 @@ export class ItemStage extends HTMLElement {
     const rows = [
       ["Camera", facts.camera],
       ["Exposure", exposure],
-      ["Raw", `${facts.size[0]} × ${facts.size[1]} photosites, ${facts.cfa_pattern}, ${facts.bits_per_sample} bits`],
+      ["Raw", `${facts.size[0]} × ${facts.size[1]} photosites, ${patternWords(facts)}, ${facts.bits_per_sample} bits`],
       ["Noise", noise && el("span", {}, `shot ${scientific(noise.shot)}, read ${scientific(noise.read)}`,
         el("span", { class: "help" }, `, ${sourceWords(noise.source)}`),
         el("span", { class: "help below" }, "Variance = shot × signal + read, the signal running from 0 at black to 1 at white."))],

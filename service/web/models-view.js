@@ -6,7 +6,7 @@ import { el, fill } from "./dom.js";
 import { scientific, signed } from "./format.js";
 import { icon } from "./icons.js";
 import { errorBox } from "./state-words.js";
-import { OBJECTIVES } from "./words.js";
+import { OBJECTIVES, SENSORS } from "./words.js";
 
 /** `<models-view>`: the list, or one model with its manifest. */
 export class ModelsView extends HTMLElement {
@@ -23,7 +23,7 @@ export class ModelsView extends HTMLElement {
   #list(models) {
     const sorted = [...models].sort((one, other) => other.default - one.default || other.own - one.own);
     return [
-      head("Models", "What takes the noise away. The default is used wherever none is chosen; models that you fine-tune are seen by you alone."),
+      head("Models", "What takes the noise away. The default is used for raws of Bayer sensors wherever none is chosen; models that you fine-tune are seen by you alone."),
       el("ul", { class: "models" }, sorted.map((model) => el("li", { class: "panel" }, this.#card(model)))),
     ];
   }
@@ -38,7 +38,7 @@ export class ModelsView extends HTMLElement {
       el("p", {}, model.description),
       gains(model.metrics.gain_db),
       el("div", { class: "actions" },
-        !model.default && el("button", { type: "button", onclick: () => this.#makeDefault(model, said) }, "Make default"),
+        !model.default && model.sensor === "bayer" && el("button", { type: "button", onclick: () => this.#makeDefault(model, said) }, "Make default"),
         model.own && !model.default && this.#deleteButton(model, said)),
       said,
     ];
@@ -99,6 +99,7 @@ function detail(model) {
   const range = Object.entries(model.noise_range).map(([name, [low, high]]) => `${name.replace("_", " ")} ${scientific(low)} to ${scientific(high)}`).join(", ");
   const rows = [
     ["Description", model.description],
+    ["For sensors", SENSORS[model.sensor] ?? model.sensor],
     ["Training method", OBJECTIVES[model.objective] ?? model.objective],
     ["Learned from", model.training_data],
     ["Licence", model.licence],

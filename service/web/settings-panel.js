@@ -3,6 +3,7 @@
 import { read } from "./api.js";
 import { el, fill, newId } from "./dom.js";
 import { percent } from "./format.js";
+import { modelWords } from "./words.js";
 
 /** `<settings-panel>`: fires "settings" with `{model, strength}` once a choice is made. */
 export class SettingsPanel extends HTMLElement {
@@ -40,7 +41,7 @@ export class SettingsPanel extends HTMLElement {
     const others = this.#models.filter((model) => !model.default);
     fill(this.#model,
       el("option", { value: "" }, standard ? `${standard.reference} (default)` : "Default"),
-      others.map((model) => el("option", { value: model.reference }, model.reference)));
+      others.map((model) => el("option", { value: model.reference }, modelWords(model))));
     this.#say();
   }
 
@@ -53,7 +54,10 @@ export class SettingsPanel extends HTMLElement {
     const { model, strength } = this.value;
     this.#strengthText.value = percent(strength);
     const chosen = this.#models.find((each) => (model ? each.reference === model : each.default));
-    this.#modelHelp.textContent = chosen?.description ?? "";
+    const others = !model && this.#models.some((each) => each.sensor !== "bayer");
+    this.#modelHelp.textContent = [
+      chosen?.description, others && "Files of X-Trans and monochrome sensors get models of their own.",
+    ].filter(Boolean).join(" ");
   }
 
   #tell() {

@@ -101,6 +101,29 @@ export function sourceWords(source) {
 }
 
 /** @type {Record<string, string>} */
+export const SENSORS = {
+  bayer: "Bayer",
+  "x-trans": "X-Trans",
+  monochrome: "monochrome",
+};
+
+/**
+ * The colour pattern of a raw in a word.
+ * @param {{ sensor?: string, cfa_pattern: string }} facts
+ */
+export function patternWords(facts) {
+  return facts.sensor && facts.sensor !== "bayer" ? SENSORS[facts.sensor] : facts.cfa_pattern;
+}
+
+/**
+ * A model's name in a choice, with its sensor if that is not the usual one.
+ * @param {{ reference: string, sensor: string }} model
+ */
+export function modelWords(model) {
+  return model.sensor === "bayer" ? model.reference : `${model.reference} (${SENSORS[model.sensor] ?? model.sensor})`;
+}
+
+/** @type {Record<string, string>} */
 export const OBJECTIVES = {
   auto: "Automatic",
   recorrupted: "Recorrupted: adds more of the same noise and learns to take it away",

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from service.job_records import Job
     from service.worker.lease import Lease
     from service.worker.workshop import Workshop
+    from training.engines.base import Engine
+    from training.raw.cells import SensorKind
 
 
 def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
@@ -26,16 +28,19 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     Raises:
         PhotositeError: Whatever is at fault: the file, the model, the storage; LeaseLostError if the job is not ours.
     """
-    lease.advance("load", 0)
+    lease.advance("decode", 0)
     parameters, source = cast("DenoiseParameters", job.parameters), cast("FileSchema", job.input)
     upload = workshop.blobs.local_path(BlobKey(job.tenant, source.sha256))
-    ref, engine = workshop.models.get(parameters.model, job.tenant)
+
+    def engine_for(sensor: SensorKind) -> Engine:
+        return workshop.models.get(parameters.model, job.tenant, sensor)[1]
+
     with workshop.turns.interactive(), workshop.blobs.scratch() as folder:
         result = folder / "result.dng"
         report = denoise_file(
             upload,
             result,
-            engine=engine,
+            engine=engine_for,
             options=denoise_options(parameters),
             output=OutputOptions(preview=parameters.preview),
             name=source.name,
@@ -46,7 +51,7 @@ def denoise_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
     return workshop.jobs.succeed(
         job,
         result=blob.named(result_name(source.name)),
-        model=f"{ref.name}@{ref.version}",
+        model=report.model,
         report=report.to_json(),
     )
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 from service.schemas import DescribeParameters, ErrorSchema, FileSchema
 from service.storage import BlobKey
 from training.capture_facts import describe_raw, thumbnail_of
+from training.datasets.captures import require_bayer_capture
 from training.errors import RawError
 from training.raw.dng import read_raw
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from service.job_records import Job
     from service.worker.lease import Lease
     from service.worker.workshop import Workshop
+    from training.raw.image import RawMetadata
 
 
 def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
@@ -40,7 +42,7 @@ def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         (folder / "thumbnail.webp").write_bytes(picture)
         lease.advance("store", 0)
         blob = workshop.blobs.keep(folder / "thumbnail.webp", job.tenant)
-    refused = facts.refusal
+    refused = facts.refusal or _not_to_learn_from(raw.metadata)
     workshop.captures.change(
         job,
         capture_id,
@@ -50,3 +52,12 @@ def describe_job(job: Job, workshop: Workshop, lease: Lease) -> Job:
         thumbnail=blob.named(f"{capture_id}.webp"),
     )
     return workshop.jobs.succeed(job, report=facts.to_json())
+
+
+def _not_to_learn_from(metadata: RawMetadata) -> RawError | None:
+    """Why nothing can be fine-tuned on a raw that can be denoised; None where it can."""
+    try:
+        require_bayer_capture(metadata)
+    except RawError as error:
+        return error
+    return None

@@ -24,7 +24,11 @@ if TYPE_CHECKING:
     from service.monitoring import WorkerMetrics
     from service.settings import Settings
     from training.engines.base import Engine
+    from training.raw.cells import SensorKind
     from training.registry import ModelRef, Registry
+
+    Asked = tuple[str, str | None, SensorKind]
+    """The tenant, the model's name, the sensor."""
 
 REFUSED_S = 60.0
 """A model that could not be loaded is tried again after so many seconds, not for each job in between."""
@@ -59,39 +63,42 @@ class ModelCache:
         self._metrics = metrics
         self._engines: OrderedDict[Path, Loaded] = OrderedDict()
         self._refused: dict[Path, Refusal] = {}
-        self._served: dict[tuple[str, str | None], ModelRef] = {}
+        self._served: dict[Asked, ModelRef] = {}
 
     def registry(self, tenant: str) -> Registry:
         """The models that a tenant sees."""
         return visible_models(self._settings, tenant)
 
-    def get(self, name: str | None, tenant: str) -> tuple[ModelRef, Engine]:
+    def get(self, name: str | None, tenant: str, sensor: SensorKind = "bayer") -> tuple[ModelRef, Engine]:
         """The engine of a model; which version "the default" or a bare name means is looked up anew each time.
 
         Args:
-            name: NAME, NAME@VERSION, or None for the default.
+            name: NAME, NAME@VERSION, or None for the one that the sensor's mosaics get.
             tenant: Who asks: its own models are looked up, too.
+            sensor: Whose mosaic is to be denoised.
 
         Returns:
             What was asked for; where no version was named and the newest cannot be loaded, what was served before it.
 
         Raises:
             ModelError: There is no such model, or it cannot be loaded.
+            UnsupportedRawError: None was named, and there is none for such sensors.
         """
         self._forget_deleted()
-        wanted = self.registry(tenant).resolve(name)
+        wanted = self.registry(tenant).resolve_for(sensor, name)
         if name is not None and "@" in name:
             return wanted, self._load(wanted)
-        found = self._first_sound(wanted, name, tenant)
-        self._served[tenant, name] = found[0]
+        asked = tenant, name, sensor
+        found = self._first_sound(wanted, asked)
+        self._served[asked] = found[0]
         return found
 
-    def _first_sound(self, wanted: ModelRef, name: str | None, tenant: str) -> tuple[ModelRef, Engine]:
+    def _first_sound(self, wanted: ModelRef, asked: Asked) -> tuple[ModelRef, Engine]:
         """The wanted model, or the first that can stand in for it."""
         try:
             return wanted, self._load_unless_refused(wanted)
         except ModelError as error:
-            for older in self._stand_ins(wanted, name, tenant):
+            for older in self._stand_ins(wanted, asked):
                 try:
                     engine = self._load_unless_refused(older)
                 except ModelError:
@@ -100,10 +107,11 @@ class ModelCache:
                 return older, engine
             raise
 
-    def _stand_ins(self, wanted: ModelRef, name: str | None, tenant: str) -> Iterator[ModelRef]:
+    def _stand_ins(self, wanted: ModelRef, asked: Asked) -> Iterator[ModelRef]:
         """What the same request was served with before, then older versions of what it wants, newest first."""
+        tenant, _, _ = asked
         references = self.registry(tenant).references()
-        served = self._served.get((tenant, name))
+        served = self._served.get(asked)
         if served in references and served != wanted:
             yield served
         older = references[: references.index(wanted)]

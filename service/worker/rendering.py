@@ -17,7 +17,7 @@ from training.denoise_part import denoise_part
 from training.errors import PhotositeError
 from training.pictures import encode_jpeg
 from training.raw.image import Rectangle
-from training.raw.render import render_view, turn_back, turned_size
+from training.raw.render import BLOCK_SIDES, render_view, turn_back, turned_size
 
 if TYPE_CHECKING:
     from numpy import uint8
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from training.raw.image import RawImage
 
 MAX_DETAIL = 2048
-"""Pixels of the longer side up to which a crop is shown photosite by photosite; a larger one of 2×2 cells."""
+"""Pixels of the longer side up to which a crop is shown photosite by photosite; a larger one of blocks."""
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,7 @@ def _render(
 ) -> NDArray[uint8]:
     area, detail = _area(request, source.raw), request.size
     if request.crop is None or max(area.height, area.width) > MAX_DETAIL:
-        detail = min(detail, max(area.height, area.width) // 2)
+        detail = min(detail, max(area.height, area.width) // BLOCK_SIDES[raw.metadata.sensor])
     if request.treatment:
         raw, area = _treat(tenant, request.treatment, source, area, workshop)
     return render_view(raw, source.rendering, area, detail)
@@ -124,6 +124,7 @@ def _treat(
     facts = source.facts
     if facts.noise is None:
         raise facts.refusal or InvalidRequestError("the picture's noise cannot be told")
-    _, engine = workshop.models.get(treatment.model, tenant)
+    sensor = source.raw.metadata.sensor
+    _, engine = workshop.models.get(treatment.models.get(sensor), tenant, sensor)
     with workshop.turns.interactive():
         return denoise_part(source.raw, area, engine, facts.noise.model, treatment.strength)

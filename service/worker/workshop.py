@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from service.worker.opened import OpenedRaws
     from service.worker.turns import DeviceTurns
     from training.engines.base import Engine
+    from training.raw.cells import SensorKind
     from training.registry import ModelRef, Registry
 
 
@@ -27,8 +28,8 @@ class Models(Protocol):
     def registry(self, tenant: str) -> Registry:
         """The models that a tenant sees."""
 
-    def get(self, name: str | None, tenant: str) -> tuple[ModelRef, Engine]:
-        """The engine of NAME, NAME@VERSION, or None for the default, among the models that a tenant sees."""
+    def get(self, name: str | None, tenant: str, sensor: SensorKind = "bayer") -> tuple[ModelRef, Engine]:
+        """The engine of NAME, NAME@VERSION, or None for what a sensor's mosaics get, among what a tenant sees."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -70,7 +70,7 @@ def test_a_picture_is_asked_for_once_and_then_found(pictures: PictureStore) -> N
 
 
 def test_whatever_changes_the_picture_changes_its_name() -> None:
-    treatment = Treatment(model="a@1", weights="b", strength=1)
+    treatment = Treatment(models={"bayer": "a@1"}, weights="b", strength=1)
     others = [
         REQUEST.model_copy(update=change)
         for change in (

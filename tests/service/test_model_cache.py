@@ -15,9 +15,9 @@ from service.settings import Settings
 from service.worker import model_cache
 from service.worker.model_cache import REFUSED_S, ModelCache
 from training import engines
-from training.errors import ModelError
+from training.errors import ModelError, UnsupportedRawError
 from training.golden import NOISE, golden_tile
-from training.registry import MANIFEST_NAME, WEIGHTS_NAME, set_default
+from training.registry import MANIFEST_NAME, SENSOR_MODELS, WEIGHTS_NAME, Registry, set_default
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +113,25 @@ def test_a_new_version_is_served_at_once_and_the_old_one_on_request(
     assert [served(cache), served(cache, "tiny"), served(cache, "tiny@1")] == ["tiny@2", "tiny@2", "tiny@1"]
     assert loads == ["tiny@1", "tiny@2", "tiny@1"], "one is kept in memory, and is not loaded again"
     assert failures(cache) == 0
+
+
+def test_every_sensor_has_a_model_of_its_own(cache: ModelCache, models: Path) -> None:
+    for sensor, name in SENSOR_MODELS.items():
+        publish_model(models, name, version="98", sensor=sensor)
+        publish_model(models, name, version="99", sensor=sensor)
+        damage_manifest(models / name / "99")
+        reference, engine = cache.get(None, "studio", sensor)
+        assert (str(reference), engine.manifest.sensor) == (f"{name}@98", sensor), "the newest that is sound"
+        assert str(cache.get("tiny", "studio", sensor)[0]) == "tiny@1", "whoever names a model gets it"
+    assert served(cache) == "tiny@1"
+
+
+def test_a_sensor_without_a_model_is_refused(tmp_path: Path) -> None:
+    publish_model(tmp_path)
+    for sensor in SENSOR_MODELS:
+        with pytest.raises(UnsupportedRawError, match=r"there is no model: photosite-.* is not installed"):
+            Registry([tmp_path]).resolve_for(sensor)
+    assert str(Registry([tmp_path]).resolve_for("bayer")) == "tiny@1"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)

@@ -23,9 +23,10 @@ from training.denoise import (
     check_digest,
     denoised_raw,
     describe_changes,
+    engine_for,
     precision_shift,
 )
-from training.errors import ConfigError
+from training.errors import ConfigError, UnsupportedRawError
 from training.noise_choice import choose_noise
 from training.output import OutputOptions, write_output
 from training.planes import pack_signal, unpack_mosaic
@@ -40,10 +41,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from training.burst.merging import Merged
-    from training.denoise import DenoiseOptions, Progress
+    from training.denoise import DenoiseOptions, EngineFor, Progress
     from training.engines.base import Engine
     from training.noise import NoiseModel
 
+CELL_SIDE = 2
+"""Photosites each way by whose multiples frames are moved."""
 _LEAST_SHARE = 0.02
 """A noise level that no cell of a tile is nearer to than this is not worth a run of the network."""
 
@@ -62,7 +65,7 @@ def denoise_burst(
     sources: Sequence[Path],
     target: Path,
     *,
-    engine: Engine,
+    engine: Engine | EngineFor,
     options: DenoiseOptions,
     output: OutputOptions | None = None,
     progress: Progress | None = None,
@@ -74,7 +77,7 @@ def denoise_burst(
     Args:
         sources: Raws of any maker, of one scene, by one camera at one setting; the first decides what is seen.
         target: Where the DNG goes; written whole or not at all.
-        engine: The model.
+        engine: As for `training.denoise.denoise_file`.
         options: What the request chose; a noise model is that of a single frame.
         output: What the result looks like; as the first frame if None.
         progress: As for `training.denoise.denoise_file`; the stage "merge" goes from frame to frame.
@@ -94,6 +97,9 @@ def denoise_burst(
             dng = as_dng(sources[0], Path(folder))
             raw = read_raw(dng.path)
             warnings = dng.warnings + check_denoisable(raw.metadata, force=options.force) + check_digest(raw)
+            if raw.metadata.phase.cell.side != CELL_SIDE:
+                raise UnsupportedRawError("bursts are merged by whole 2×2 cells, which an X-Trans mosaic does not have")
+            engine = engine_for(raw.metadata, engine)
             first = pack_signal(raw)
         with clock.stage("noise"):
             choice = choose_noise(first, raw.metadata, options.noise)

@@ -22,6 +22,7 @@ from training.noise_choice import black_clip, choose_noise
 from training.planes import pack_signal
 from training.raw.bayer import unpack
 from training.raw.dng import read_raw
+from training.registry import SENSOR_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -118,6 +119,7 @@ def open_capture(path: Path, name: str, patch_size: int, store: MosaicCache) -> 
 def _decode(path: Path, store: MosaicCache) -> CachedMosaic:
     """Read, normalise and unify a capture, choose its noise model, and keep both."""
     raw = read_raw(path)
+    require_bayer_capture(raw.metadata)
     check_denoisable(raw.metadata)
     packed = pack_signal(raw)
     choice = choose_noise(packed, raw.metadata)
@@ -129,6 +131,19 @@ def _decode(path: Path, store: MosaicCache) -> CachedMosaic:
         "black_clip": black_clip(raw.metadata),
     }
     return store.add(path, unpack(packed), facts, _steps(raw.metadata))
+
+
+def require_bayer_capture(metadata: RawMetadata) -> None:
+    """Refuse captures of other sensors: training from captures knows Bayer mosaics alone.
+
+    Raises:
+        UnsupportedRawError: It is one.
+    """
+    if metadata.sensor != "bayer":
+        kind = SENSOR_NAMES[metadata.sensor]
+        raise UnsupportedRawError(
+            f"training from captures knows Bayer sensors alone, and this one is of the kind {kind}"
+        )
 
 
 def _steps(metadata: RawMetadata) -> Steps | None:

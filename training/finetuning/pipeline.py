@@ -27,6 +27,7 @@ from training.finetuning.report import FinetuneReport, save_report
 from training.finetuning.verdict import decide
 from training.loop import CHECKPOINT_NAME, start_from, train
 from training.raw.atomic import replacing
+from training.registry import require_bayer
 from training.run.distributed import training_device
 from training.run.journal import LOG_NAME, read_log
 
@@ -77,10 +78,12 @@ def finetune(
         What was found out; the candidate lies in the run's folder, for `publish_finetuned`.
 
     Raises:
-        ConfigError: The captures are too few or too small, an option does not fit, or the run is another's.
+        ConfigError: The captures are too few or too small, an option does not fit, the base is not for Bayer mosaics,
+            or the run is another's.
         ModelError: The base cannot be read, or the loss became infinite.
         KeyboardInterrupt: SIGTERM or Ctrl-C came while it trained; the run can be gone on with.
     """
+    require_bayer(base.manifest(), "base")
     tell, target = progress or _tell_nobody, training_device(device)
     material = gather(captures, run, _smallest_patch(base, options), lambda stage, share: tell(stage, share, {}))
     _claim(run, base, material, options)

@@ -8,7 +8,7 @@ from starlette.concurrency import run_in_threadpool
 
 from service.api.bodies import JsonRoute, read_json
 from service.api.capture_forms import MAX_FILES, CaptureForm, is_form, receive_form
-from service.api.checks import check_model
+from service.api.checks import check_bayer_model
 from service.api.dependencies import Caller, CallerDependency
 from service.api.errors import declare_problems, invalid_request
 from service.api.results import ACCEPTED, BINARY, DNG_MEDIA_TYPE, OTHER_MEDIA_TYPE, show_accepted
@@ -87,7 +87,7 @@ def _check(body: FinetuneRequest, caller: Caller) -> str | None:
         InvalidRequestError: There is no such base, or the webhook's address cannot be called.
     """
     check_new_model_name(caller.services.settings, body.name)
-    check_model(body.base, "body.base", caller.tenant, caller.services)
+    check_bayer_model(body.base, "body.base", caller.tenant, caller.services)
     return check_webhook(body.webhook, "body.webhook", caller.services.settings)
 
 
@@ -130,7 +130,7 @@ def _captures(body: FinetuneRequest, caller: Caller) -> tuple[FileSchema, ...]:
 def validate(body: ValidateRequest, caller: CallerDependency, idempotency_key: IdempotencyHeader = None) -> Response:
     """Measure a model as the SIDD benchmark does, on a data set that the server has."""
     caller.services.admission.check_job(caller.tenant, QUEUE_BY_KIND["validate"])
-    check_model(body.model, "body.model", caller.tenant, caller.services)
+    check_bayer_model(body.model, "body.model", caller.tenant, caller.services)
     known = dataset_names(caller.services.settings)
     if body.dataset not in known:
         raise InvalidRequestError(f"body.dataset: there is no {body.dataset!r}; there are {', '.join(known)}")

@@ -27,7 +27,7 @@ def show_model(model: ModelPath, caller: CallerDependency) -> ModelDetailSchema:
     return TenantModels(caller.services.settings, caller.tenant).show(model)
 
 
-@router.put("/{model}/default", responses=declare_problems(401, 404, 422, 503))
+@router.put("/{model}/default", responses=declare_problems(401, 404, 409, 422, 503))
 def set_default_model(model: ModelPath, caller: CallerDependency) -> ModelSchema:
     """Use this model wherever a request of yours names none."""
     return TenantModels(caller.services.settings, caller.tenant).set_default(model)

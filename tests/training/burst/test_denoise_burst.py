@@ -23,6 +23,7 @@ from training.noise import NoiseModel
 from training.raw import tags
 from training.raw.bayer import CFA_PATTERNS
 from training.raw.dng import read_metadata, read_raw
+from training.raw.patterns import phase_of
 from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
@@ -47,10 +48,10 @@ def signal(path: Path) -> np.ndarray:
     return (raw.active_mosaic - black) / (white - black)
 
 
-@pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
+@pytest.mark.parametrize("cfa_pattern", [*CFA_PATTERNS, "Y"])
 def test_frames_are_merged_onto_the_first_one(tmp_path: Path, cfa_pattern: str) -> None:
     sources = make_burst(tmp_path, [SCENE] * 4, SHIFTS, cfa_pattern=cfa_pattern)
-    report = run(sources, tmp_path / "out.dng")
+    report = run(sources, tmp_path / "out.dng", KnownEngine(sensor=phase_of(cfa_pattern).cell.kind))
     error = signal(tmp_path / "out.dng") - cut(SCENE)
     variance = NOISE.shot_noise[0] * cut(SCENE) + NOISE.read_noise[0]
     inside = np.s_[12:-12, 12:-12]

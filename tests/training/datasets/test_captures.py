@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from dng_factory import make_dng, sample_mosaic
+from dng_factory import make_dng, sample_mosaic, xtrans_pattern
 
 from training.datasets.captures import open_captures
 from training.errors import ConfigError
@@ -61,10 +61,14 @@ def test_sub_folders_count_and_bad_files_are_named_and_skipped(
     make_dng(tmp_path / "day" / "night" / "good.dng", sample_mosaic(90, 90), noise_profile=(1e-4, 1e-6))
     make_dng(tmp_path / "small.dng", sample_mosaic(66, 90), noise_profile=(1e-4, 1e-6))
     (tmp_path / "bad.dng").write_text("hello")
+    for name, pattern in (("fuji", xtrans_pattern()), ("mono", "Y")):
+        make_dng(tmp_path / f"{name}.dng", sample_mosaic(90, 90), cfa_pattern=pattern, noise_profile=(1e-4, 1e-6))
     data = open_captures(tmp_path, patch_size=32)
     assert [capture.name for capture in data.captures] == ["day/night/good.dng"]
     reasons = dict(data.skipped)
-    assert set(reasons) == {"bad.dng", "small.dng"}
+    assert set(reasons) == {"bad.dng", "fuji.dng", "mono.dng", "small.dng"}
+    assert "Bayer sensors alone, and this one is of the kind X-Trans" in reasons["fuji.dng"]
+    assert "Bayer sensors alone, and this one is of the kind monochrome" in reasons["mono.dng"]
     assert "not a DNG" in reasons["bad.dng"]
     assert "66×90 photosites, fewer than the 67" in reasons["small.dng"]
     assert "bad.dng is skipped" in caplog.text
