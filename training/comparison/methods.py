@@ -34,6 +34,8 @@ _TARGET_WORDS: dict[Target, str] = {
 OF_SQUARES = "its squares learn the mean of what was measured, which impulses move towards grey"
 NOT_GAUSSIAN = "it is for noise around the signal, Gaussian or nearly so, and impulses replace the signal"
 """Why impulse noise is beyond a method."""
+IMPULSES = frozenset(name for name, noise in PICTURE_NOISE.items() if noise.kind == "impulse")
+"""Noises of that kind."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,9 +93,6 @@ class Method:
         if plan.dataset not in {"sidd", "captures"}:
             return f"on {plan.dataset}, which is made of photographs, it is the row supervised"
         return "" if plan.pictures else "it learns from photographs made into raws: name a folder with --pictures"
-
-
-IMPULSES = frozenset(name for name, noise in PICTURE_NOISE.items() if noise.kind == "impulse")
 
 
 METHODS = {

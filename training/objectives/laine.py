@@ -9,12 +9,13 @@ of the pixel. The noise adds its own covariance Σₙ, so that the measured colo
 Σₙ is diagonal: shot · μ + read, the paper's signal-dependent Gaussian for Poisson noise. Where its parameters are
 unknown they are learned, as one number for all images or by a network for each, and 0.1 times the noise's standard
 deviation is subtracted from the loss: of an explanation by the noise and one by the prior, the noise's is preferred.
-Pixels that are replaced, not moved, are `impulses.py`'s; their share α can be learned, too.
+Pixels that are replaced, not moved, are `impulses.py`'s; their share α can be learned, too, and 0.1 α is subtracted.
 
 Source: Laine, Karras, Lehtinen, Aila: "High-Quality Self-Supervised Deep Image Denoising", NeurIPS 2019, equations 4
 to 8, sections 3.1, 3.2 and 4, with the ablations of Table 1 (a diagonal Σₓ; μ alone, trained by squares). Differences,
-both deliberate: μ is told as a difference to the mean of the 7×7 pixels around the pixel without itself, as blind and
-right from the start; Σₙ has no gradient to μ.
+all deliberate: μ is told as a difference to the mean of the 7×7 pixels around the pixel without itself, as blind and
+right from the start; Σₙ has no gradient to μ; 0.1 α, which its authors' program does not subtract: without it α need not
+be found, for a prior with the moments of impulses explains them as well.
 """
 
 from __future__ import annotations
@@ -113,8 +114,8 @@ class Laine(Objective):
         prior = self.prior(model, batch)
         if self.covariance == "none":
             return ((prior.mean - batch.noisy).square() / prior.noise).mean()
-        estimated = self.noise != "known" and prior.impulses is None
-        bonus = NOISE_BONUS * prior.noise.sqrt().mean() if estimated else 0.0
+        strength = prior.noise.sqrt() if prior.impulses is None else prior.impulses
+        bonus = 0.0 if self.noise == "known" else NOISE_BONUS * strength.mean()
         likelihood = negative_log_likelihood(batch.noisy, prior).mean()
         return (likelihood - bonus) / batch.noisy.shape[1]
 

@@ -142,7 +142,25 @@ def test_an_unknown_share_is_learned_without_being_told() -> None:
     expected = torch.sigmoid(10 * model.network.outputs[:, 14:].float() - 4)
     torch.testing.assert_close(found, expected.expand_as(found))
     loss = objective.loss(model, batch, 0.0, draws())
+    likelihood = negative_log_likelihood(batch.noisy, objective.prior(model, batch)).mean()
+    assert loss.item() == pytest.approx((likelihood - 0.1 * found.mean()).item() / 4, rel=1e-5)
     told = dataclasses.replace(batch, impulses=torch.tensor([0.9, 0.9]))
     assert objective.loss(model, told, 0.0, draws()) == loss
     (gradient,) = torch.autograd.grad(loss, model.network.outputs)
     assert gradient[0, 14] != 0
+
+
+def test_two_moments_do_not_tell_impulses_from_a_wide_prior_which_is_why_the_loss_prefers_them() -> None:
+    y = noisy()[:, :3]
+    share = torch.full((2, 1, 1, 1), SHARE, dtype=torch.float64)
+    offset, identity = 0.5 - MEAN, torch.eye(3, dtype=torch.float64)
+    narrow = 1e-4 * identity
+    wide = SHARE * identity / 12 + (1 - SHARE) * narrow + SHARE * (1 - SHARE) * torch.outer(offset, offset)
+
+    def everywhere(mean: Tensor, covariance: Tensor) -> tuple[Tensor, list[list[Tensor]]]:
+        lower = [[covariance[i, j].expand(2, 3, 5) for j in range(i + 1)] for i in range(3)]
+        return mean[None, :, None, None].expand(2, 3, 3, 5), lower
+
+    by_impulses = impulses.negative_log_likelihood(y, *everywhere(MEAN, narrow), share)
+    by_prior = impulses.negative_log_likelihood(y, *everywhere(MEAN + SHARE * offset, wide), torch.zeros_like(share))
+    torch.testing.assert_close(by_impulses, by_prior)
