@@ -14,8 +14,8 @@ Pixels that are replaced, not moved, are `impulses.py`'s; their share α can be 
 Source: Laine, Karras, Lehtinen, Aila: "High-Quality Self-Supervised Deep Image Denoising", NeurIPS 2019, equations 4
 to 8, sections 3.1, 3.2 and 4, with the ablations of Table 1 (a diagonal Σₓ; μ alone, trained by squares). Differences,
 all deliberate: μ is told as a difference to the mean of the 7×7 pixels around the pixel without itself, as blind and
-right from the start; Σₙ has no gradient to μ; 0.1 α, which its authors' program does not subtract: without it α need not
-be found, for a prior with the moments of impulses explains them as well.
+right from the start; Σₙ has no gradient to μ; 0.1 α, which its authors' program does not subtract: without it α need
+not be found, for a prior with the moments of impulses explains them as well.
 """
 
 from __future__ import annotations
