@@ -2,12 +2,10 @@
 
 The only file that imports imagecodecs. Decoding runs in `sandbox.py`, never on an upload in a serving process.
 
-In the flow: read_raw decodes each strip or tile here; write_dng encodes each tile here.
+In the flow: read_raw decodes each strip or tile here; `ljpeg.py` encodes.
 
-Source: ITU-T T.81 annex H (lossless JPEG, SOF3); DNG specification 1.4, chapter 3 "Compression": a Bayer tile of h×w is
-coded as h×(w/2) with two components, so that each sample is predicted from one of its own colour. Deflate: RFC 1950;
-horizontal differencing: TIFF 6.0, section 14, and DNG 1.4 for those two and four columns apart. JPEG XL: ISO 18181, as
-DNG 1.7 stores it.
+Source: ITU-T T.81 annex H (lossless JPEG, SOF3). Deflate: RFC 1950; horizontal differencing: TIFF 6.0, section 14, and
+DNG 1.4 for those two and four columns apart. JPEG XL: ISO 18181, as DNG 1.7 stores it.
 """
 
 from __future__ import annotations
@@ -47,8 +45,8 @@ def decode_ljpeg(data: bytes, samples: int) -> NDArray[np.uint16]:
     if frame.samples != samples:
         raise UnreadableRawError(f"a chunk of the mosaic claims {frame.samples} samples, wanted {samples}")
     other, offset = other_form(data)
-    decoded = _decode_jpeg(data)
-    if not np.array_equal(decoded, _decode_jpeg(other) - np.uint16(offset)):
+    decoded, again = _decode_jpeg(data), _decode_jpeg(other)
+    if not np.array_equal(decoded, again - np.uint16(offset) if offset else again):
         raise UnreadableRawError("a chunk of the mosaic is cut off or corrupt: not all of its numbers can be decoded")
     return np.ascontiguousarray(decoded).reshape(-1).astype(np.uint16, copy=False)
 
@@ -59,22 +57,6 @@ def _decode_jpeg(data: bytes) -> NDArray[Any]:
         return np.asarray(imagecodecs.jpeg8_decode(data, colorspace="UNKNOWN", outcolorspace="UNKNOWN"))
     except (imagecodecs.Jpeg8Error, ValueError) as error:
         raise UnreadableRawError("a chunk of the mosaic cannot be decoded", detail=str(error)) from error
-
-
-def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
-    """Encode a tile of a Bayer mosaic as lossless JPEG: two components, predictor 1.
-
-    Args:
-        tile: (h, w) uint16, w even, every value below 2 ** bits.
-        bits: Sample precision written into the frame header, 2 … 16.
-    """
-    height, width = tile.shape
-    numbers = np.ascontiguousarray(tile, dtype=np.uint8 if bits <= 8 else np.uint16)
-    pairs = numbers.reshape(height, width // 2, 2)  # (h, w/2, 2)
-    encoded = imagecodecs.jpeg8_encode(
-        pairs, colorspace="UNKNOWN", outcolorspace="UNKNOWN", lossless=True, predictor=1, bitspersample=bits
-    )
-    return bytes(encoded)
 
 
 def decode_deflated(

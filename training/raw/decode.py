@@ -246,7 +246,8 @@ class _Program:
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment["PYTHONPATH"] = str(Path(training.__file__).parents[1])
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread would take address space
+        # threads of libraries, and a heap for each of our own, would take address space
+        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MALLOC_ARENA_MAX": "1"}
         command = [sys.executable, "-P", "-m", "training.raw.sandbox"]
         pipe = subprocess.PIPE
         try:
