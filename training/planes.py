@@ -163,7 +163,7 @@ def unpack_mosaic(raw: RawImage, packed: Planes, denoised: Planes, noise: NoiseM
         keep = _stays_clipped(raw, denoised, noise, rows)
         if bad is not None:
             keep |= bad[rows]
-        active[rows] = np.where(keep, active[rows], numbers)
+        np.copyto(active[rows], numbers, where=~keep)
 
     for_each_band(len(active), put)
     return mosaic
@@ -184,8 +184,11 @@ def _stored_numbers(raw: RawImage, denoised: Planes, rows: slice, shift: int) ->
         across = np.arange(column, 2 * piece.shape[2], 2) - first_column
         # what lies beyond the border was added by `unify` and is cut off below: any black will do
         black = levels.black_of(channel, _within(down, shape[0])[:, None], _within(across, shape[1])[None])
-        values = plane * np.float32(levels.signal_range[channel]) + black
-        stored[:] = quantise(values * np.float32(2**shift), 2**bits - 1)
+        values = plane * np.float32(levels.signal_range[channel])
+        values += black
+        if shift:
+            values *= np.float32(2**shift)
+        stored[:] = quantise(values, 2**bits - 1)
     top = rows.start + first_row - 2 * cells.start
     return unpack(numbers)[top : top + rows.stop - rows.start, first_column : first_column + shape[1]]
 
