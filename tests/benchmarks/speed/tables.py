@@ -53,7 +53,10 @@ def http_table(runs: Sequence[dict[str, float]]) -> str:
     """One sentence."""
     seconds = statistics.median(run["seconds"] for run in runs)
     share = statistics.median(run["seconds"] / run["denoising"] - 1 for run in runs)
-    return f"over HTTP {seconds:.1f} s: {share:+.1%} of what the worker's stages take\n"
+    peak = max(run["worker_peak_mb"] for run in runs)
+    return (
+        f"over HTTP {seconds:.1f} s: {share:+.1%} of what the worker's stages take; the worker's peak {peak:.0f} MB\n"
+    )
 
 
 def _median(runs: Sequence[Run], value: Callable[[Run], float]) -> float:
