@@ -29,7 +29,7 @@ BLOCK = 5
 """Photosites of a block, each way."""
 LOCAL = 3
 """Blocks, each way, over which the brightness of a place is averaged; odd."""
-_BAND = 40 * BLOCK
+_BAND = 16 * BLOCK
 
 
 def keep_brightness(noisy: Planes, denoised: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -9,6 +9,7 @@ In the flow: read_raw → **PackedSignal** (normalise → unify → pack) → no
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -203,7 +204,7 @@ def _stays_clipped(raw: RawImage, denoised: Planes, noise: NoiseModel, band: sli
     Within two standard deviations of the noise; isolated ones are noise themselves.
     """
     active, pattern = raw.active_mosaic, raw.metadata.cfa_pattern
-    clipped = active[band] >= raw.metadata.levels.white_level
+    clipped = active[band] >= math.ceil(raw.metadata.levels.white_level)  # whole numbers are compared faster
     rows, columns = np.nonzero(clipped)
     if not len(rows):
         return clipped

@@ -1,6 +1,7 @@
 """Encodes a tile of a mosaic as lossless JPEG ("LJ92"), in whole arrays: a third of the time that libjpeg takes.
 
-In the flow: write_dng → **encode_ljpeg** → the tile's bytes. Decoding, of files that may be hostile, is in `codecs.py`.
+In the flow: write_dng → **encode_ljpeg** → the tile's bytes. Decoding, of files that may be hostile, is in `codecs.py`,
+which asks `count_bits` whether all of a chunk's numbers were coded.
 
 Source: ITU-T T.81: H.1.2 (predictor 1, differences modulo 2¹⁶, their categories), K.2 (lengths of codes), C.2 (codes),
 F.1.2.3 (bytes of ones), B.2 (markers). DNG specification 1.4, chapter 3 "Compression": a Bayer tile of h×w is coded as
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import heapq
 import struct
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 _HALF = 1 << 15
 _CATEGORIES = np.frexp(np.abs(np.arange(-_HALF, _HALF)))[1].astype(np.intp)
 """(65536,) bits of the size of each difference, −32768 … 32767."""
+_OWN_BITS = 15
+"""A difference of category n has n bits of its own after the code; −32768, alone in category 16, has none."""
 _LONGEST_CODE = 16
 _SIZE_BITS = 6
 """Of an entry of the table: the low ones hold how many bits its code has, the others the code."""
@@ -38,29 +42,53 @@ def encode_ljpeg(tile: NDArray[np.uint16], bits: int) -> bytes:
         tile: (h, w) uint16, w even, every value below 2 ** bits.
         bits: Sample precision written into the frame header, 2 … 16.
     """
-    differences = _differences(tile, bits)
-    half = 1 << max(int(differences.max()), -1 - int(differences.min())).bit_length()
-    places = differences.ravel().astype(np.intp)
-    places += half  # where each stands among −half … half − 1
-    categories = _CATEGORIES[_HALF - half : _HALF + half]
-    counts = np.bincount(categories, np.bincount(places, minlength=2 * half))
-    lengths = code_lengths(counts.astype(int).tolist())
+    places, categories, counts = _categorise(_differences(tile, bits, 2))
+    lengths = code_lengths(counts)
     coded = _code_table(lengths, categories).take(places)
     sizes = coded & np.uint64((1 << _SIZE_BITS) - 1)
     coded >>= _SIZE_BITS
     return b"".join([_header(tile.shape, bits, lengths), _join_bits(coded, sizes), b"\xff\xd9"])
 
 
-def _differences(tile: NDArray[np.uint16], bits: int) -> NDArray[np.int16]:
+def count_bits(tile: NDArray[np.uint16], bits: int, components: int, lengths: Sequence[int]) -> int | None:
+    """How many bits a tile takes, coded with predictor 1; None where it holds what there is no code for.
+
+    Args:
+        tile: (h, w) uint16, `components` in turn in each row.
+        bits: Sample precision of the frame header.
+        components: Of the frame.
+        lengths: Of the code of each category; 0 for none.
+    """
+    counts = _categorise(_differences(tile, bits, components))[2]
+    if any(count and not length for count, length in zip_longest(counts, lengths, fillvalue=0)):
+        return None
+    return sum(
+        count * (length + (category & _OWN_BITS))
+        for category, (count, length) in enumerate(zip(counts, lengths, strict=False))
+    )
+
+
+def _differences(tile: NDArray[np.uint16], bits: int, components: int) -> NDArray[np.int16]:
     """(h, w) what each sample is more than the one before it of its component, modulo 2¹⁶.
 
     The first of a row is predicted from the row above, the first of all from half of the range.
     """
     differences = np.empty(tile.shape, dtype=np.uint16)
-    np.subtract(tile[:, 2:], tile[:, :-2], out=differences[:, 2:])
-    np.subtract(tile[1:, :2], tile[:-1, :2], out=differences[1:, :2])
-    np.subtract(tile[0, :2], np.uint16(1 << (bits - 1)), out=differences[0, :2])
+    np.subtract(tile[:, components:], tile[:, :-components], out=differences[:, components:])
+    first = tile[:, :components]
+    np.subtract(first[1:], first[:-1], out=differences[1:, :components])
+    np.subtract(first[0], np.uint16(1 << (bits - 1)), out=differences[0, :components])
     return differences.view(np.int16)
+
+
+def _categorise(differences: NDArray[np.int16]) -> tuple[NDArray[np.intp], NDArray[np.intp], list[int]]:
+    """Where each difference stands in a range around 0, that range's categories, and how often each category occurs."""
+    half = 1 << max(int(differences.max()), -1 - int(differences.min())).bit_length()
+    places = differences.ravel().astype(np.intp)
+    places += half
+    categories = _CATEGORIES[_HALF - half : _HALF + half]
+    counts = np.bincount(categories, np.bincount(places, minlength=2 * half))
+    return places, categories, counts.astype(int).tolist()
 
 
 def code_lengths(counts: Sequence[int]) -> list[int]:
@@ -97,7 +125,7 @@ def _code_table(lengths: Sequence[int], categories: NDArray[np.intp]) -> Words:
         codes[symbol], sizes[symbol] = code, length
         code, previous = code + 1, length
     half = len(categories) // 2
-    more = categories & (_LONGEST_CODE - 1)  # −32768 is alone in category 16: it needs no bits of its own
+    more = categories & _OWN_BITS
     values = np.arange(-half, half)
     own = (values - (values < 0)) & ((1 << more) - 1)
     size = more.astype(np.uint64)

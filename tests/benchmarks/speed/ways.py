@@ -72,7 +72,7 @@ def over_http(running: RunningService, path: Path, model: str, number: int) -> d
     seconds = time.perf_counter() - started
     answer.raise_for_status()
     job = running.job(answer.headers["X-Photosite-Job"])
-    _, worker = running.worker("preview,denoise")
+    _, worker = running.worker("denoise")
     return {
         "seconds": seconds,
         "denoising": sum(job["report"]["seconds"].values()),

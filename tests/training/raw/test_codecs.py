@@ -10,6 +10,7 @@ import pytest
 from dng_factory import encode_ljpeg, pack_bits, sample_mosaic
 
 from training.errors import UnreadableRawError
+from training.raw import codecs
 from training.raw.codecs import decode_ljpeg, decode_packed
 from training.raw.jpeg import parse_jpeg_frame
 
@@ -70,6 +71,49 @@ def test_numbers_beyond_their_precision_do_not_wrap_around(precision: int) -> No
     data[data.index(b"\xff\xc3") + 4] = precision
     with pytest.raises(UnreadableRawError, match="not all of its numbers"):
         decode_ljpeg(bytes(data), TILE.size)
+
+
+def how_often_decoded(data: bytes, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often libjpeg decodes a chunk that comes out right."""
+    calls: list[bytes] = []
+    decode = codecs._decode_jpeg
+
+    def counted(chunk: bytes) -> np.ndarray:
+        calls.append(chunk)
+        return decode(chunk)
+
+    monkeypatch.setattr(codecs, "_decode_jpeg", counted)
+    assert (decode_ljpeg(data, TILE.size).reshape(TILE.shape) == TILE).all()
+    return len(calls)
+
+
+@pytest.mark.parametrize(("predictor", "components", "times"), [(1, 2, 1), (1, 1, 1), (6, 2, 2), (1, 4, 1)])
+def test_what_is_surely_complete_is_decoded_once(
+    predictor: int, components: int, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = encode_ljpeg(TILE, 14, components, predictor)
+    assert how_often_decoded(data, monkeypatch) == times
+
+
+def test_bytes_after_the_last_number_are_harmless_but_make_it_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encode_ljpeg(TILE, 14)
+    assert how_often_decoded(data[:-2] + b"\x55\x55" + data[-2:], monkeypatch) == 2
+
+
+@pytest.mark.parametrize("components", [1, 2])
+def test_numbers_of_damaged_data_are_refused_or_the_same_in_both_forms(components: int) -> None:
+    whole, rng, refused = encode_ljpeg(TILE, 14, components), np.random.default_rng(0), 0
+    numbers_begin = whole.index(b"\xff\xda") + 8 + 2 * components
+    for _ in range(300):
+        data = bytearray(whole)
+        data[int(rng.integers(numbers_begin, len(data) - 2))] ^= 1 << int(rng.integers(8))
+        try:
+            decoded = decode_ljpeg(bytes(data), TILE.size)
+        except UnreadableRawError:
+            refused += 1
+            continue
+        assert (decoded == codecs._decode_jpeg(bytes(data)).reshape(-1)).all()
+    assert 0 < refused < 300
 
 
 @pytest.mark.parametrize("predictor", range(1, 8))
