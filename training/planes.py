@@ -164,7 +164,9 @@ def unpack_mosaic(raw: RawImage, packed: Planes, denoised: Planes, noise: NoiseM
         keep = _stays_clipped(raw, denoised, noise, rows)
         if bad is not None:
             keep |= bad[rows]
-        np.copyto(active[rows], numbers, where=~keep)
+        if keep.any():
+            numbers[keep] = active[rows][keep]
+        active[rows] = numbers
 
     for_each_band(len(active), put)
     return mosaic
