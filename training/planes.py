@@ -207,9 +207,9 @@ def _stays_clipped(raw: RawImage, denoised: Planes, noise: NoiseModel, band: sli
     """
     active, pattern = raw.active_mosaic, raw.metadata.cfa_pattern
     clipped = active[band] >= math.ceil(raw.metadata.levels.white_level)  # whole numbers are compared faster
-    rows, columns = np.nonzero(clipped)
-    if not len(rows):
+    if not clipped.any():  # told at once, unlike where
         return clipped
+    rows, columns = np.nonzero(clipped)
     around = slice(max(band.start - 2, 0), min(band.stop + 2, len(active)))
     beyond = (2 - (band.start - around.start), 2 - (around.stop - band.stop))
     padded = np.pad(_restored(denoised, pattern, around, active.shape[1]), (beyond, (2, 2)), mode="reflect")
