@@ -35,7 +35,7 @@ BLOCK = 5
 """Photosites of a colour in a block, each way; fewer cells where these are larger."""
 LOCAL = 3
 """Blocks, each way, over which the brightness of a place is averaged; odd."""
-_BAND = 40 * BLOCK
+_BAND = 16 * BLOCK
 
 
 def keep_brightness(noisy: Planes, denoised: NDArray[np.float32], cell: Cell = CELLS["bayer"]) -> NDArray[np.float32]:
@@ -69,8 +69,9 @@ def keep_brightness(noisy: Planes, denoised: NDArray[np.float32], cell: Cell = C
     )  # what is left of a block belongs to its neighbour
 
     def move(rows: slice) -> None:
-        down = np.minimum(np.arange(rows.start, rows.stop) // block, shift.shape[1] - 1)
-        denoised[:, rows] += shift[:, down].take(across, axis=2)
+        first = rows.start // block
+        down = np.minimum(np.arange(rows.start, rows.stop) // block, shift.shape[1] - 1) - first
+        denoised[:, rows] += shift[:, first : down[-1] + first + 1].take(across, axis=2)[:, down]
 
     for_each_band(height, move, _BAND)
     return denoised

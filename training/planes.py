@@ -11,6 +11,7 @@ In the flow: read_raw → **PackedSignal** (normalise → unify → pack) → no
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import numpy as np
@@ -169,7 +170,9 @@ def unpack_mosaic(raw: RawImage, packed: Planes, denoised: Planes, noise: NoiseM
         keep = _stays_clipped(raw, denoised, noise, rows)
         if bad is not None:
             keep |= bad[rows]
-        active[rows] = np.where(keep, active[rows], numbers)
+        if keep.any():
+            numbers[keep] = active[rows][keep]
+        active[rows] = numbers
 
     for_each_band(len(active), put)
     return mosaic
@@ -189,8 +192,11 @@ def _stored_numbers(raw: RawImage, denoised: Planes, rows: slice, shift: int) ->
         across = np.arange(column, side * piece.shape[2], side) - phase.column
         # what lies beyond the border was added by `unify` and is cut off below: any black will do
         black = levels.black_of(channel, _within(down, shape[0])[:, None], _within(across, shape[1])[None])
-        values = plane * np.float32(levels.signal_range[channel]) + black
-        stored[:] = quantise(values * np.float32(2**shift), 2**bits - 1)
+        values = plane * np.float32(levels.signal_range[channel])
+        values += black
+        if shift:
+            values *= np.float32(2**shift)
+        stored[:] = quantise(values, 2**bits - 1)
     return _cut_rows(numbers, phase, rows, shape[1])
 
 
@@ -204,10 +210,10 @@ def _stays_clipped(raw: RawImage, denoised: Planes, noise: NoiseModel, band: sli
     Within two standard deviations of the noise; isolated ones are noise themselves.
     """
     active, phase = raw.active_mosaic, raw.metadata.phase
-    clipped = active[band] >= raw.metadata.levels.white_level
-    rows, columns = np.nonzero(clipped)
-    if not len(rows):
+    clipped = active[band] >= math.ceil(raw.metadata.levels.white_level)  # whole numbers are compared faster
+    if not clipped.any():  # told at once, unlike where
         return clipped
+    rows, columns = np.nonzero(clipped)
     reach, side = REACH[phase.cell.kind], phase.cell.side
     places = np.arange(band.start - reach, band.stop + reach), np.arange(-reach, active.shape[1] + reach)
     down, across = reflect(phase, places, active.shape)
