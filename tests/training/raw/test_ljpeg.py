@@ -19,10 +19,13 @@ from training.raw.ljpeg import code_lengths, encode_ljpeg
 RNG = np.random.default_rng(0)
 
 
+@pytest.mark.parametrize("components", [1, 2])
 @pytest.mark.parametrize("bits", range(2, 17))
-def test_decode_ljpeg_inverts_encode_ljpeg(bits: int) -> None:
+def test_decode_ljpeg_inverts_encode_ljpeg(bits: int, components: int) -> None:
     tile = sample_mosaic(48, 64, bits)
-    assert (decode_ljpeg(encode_ljpeg(tile, bits), tile.size).reshape(tile.shape) == tile).all()
+    data = encode_ljpeg(tile, bits, components)
+    assert (decode_ljpeg(data, tile.size).reshape(tile.shape) == tile).all()
+    assert parse_jpeg_frame(data) == parse_jpeg_frame(encode_by_libjpeg(tile, bits, components))
 
 
 @given(
