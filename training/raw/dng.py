@@ -195,6 +195,8 @@ def _linearization_table(tiff: TiffFile, layout: MosaicLayout) -> NDArray[np.uin
     table = np.array(tiff.integers(layout.directory, tags.LINEARIZATION_TABLE))
     if not len(table) or table.min() < 0 or table.max() > 65535:
         raise UnreadableRawError("the LinearizationTable is empty or holds numbers outside 0 … 65535")
+    if table.min() == table.max():
+        raise UnreadableRawError("the LinearizationTable makes all photosites alike")
     return table.astype(np.uint16)
 
 
