@@ -14,9 +14,7 @@ from typing import TYPE_CHECKING
 
 from service.errors import (
     BrokerUnavailableError,
-    JobNotFoundError,
     LeaseLostError,
-    NewerRecordError,
     StorageUnavailableError,
 )
 from service.logs import log_fields
@@ -35,13 +33,11 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 logger = logging.getLogger(__name__)
 
 
-def run_job(job_id: str, workshop: Workshop) -> None:
-    """Do a job, if it is still to be done, and settle how it ended."""
-    job = None
-    with suppress(JobNotFoundError, NewerRecordError):  # erased while its message waited; or a newer worker's
-        job = workshop.jobs.claim(job_id)
+def run_job(queue: str, announced: str, workshop: Workshop) -> None:
+    """Do the job of a queue whose turn it is, now that a message says that there is one, and settle how it ended."""
+    job = workshop.jobs.claim_next(queue, announced)
     if job is None:
-        logger.info("job %s: nothing to do", job_id)
+        logger.info("job %s: nothing to do", announced)
         return
     with log_fields(job_id=job.id), span(job.kind, job.traceparent, job_id=job.id):
         _work(job, workshop)
