@@ -105,7 +105,8 @@ class Judge:
         restored = path.with_name(f"restored-{honest.name}")
         for storage in (False, True):
             restored.write_bytes(restore_description(path.read_bytes(), honest.data, honest.anatomy, storage=storage))
-            if _holds(restored, self.decoder, raw.mosaic) and self._is_confirmed(restored, raw, seen):
+            same = _read_again(restored, self.decoder)
+            if same and np.array_equal(same.mosaic, raw.mosaic) and self._is_confirmed(restored, same, seen):
                 return None
         return f"no other program reads these pixels: {'; '.join(seen) or 'all refuse the file'}"
 
@@ -120,11 +121,11 @@ class Judge:
         return False
 
 
-def _holds(path: Path, decoder: Decoder, mosaic: NDArray[np.uint16]) -> bool:
+def _read_again(path: Path, decoder: Decoder) -> RawImage | None:
     try:
-        return np.array_equal(read_raw(path, decoder).mosaic, mosaic)
+        return read_raw(path, decoder)
     except RawError:
-        return False
+        return None
 
 
 def _difference(theirs: NDArray[np.uint16], ours: NDArray[np.uint16]) -> str:

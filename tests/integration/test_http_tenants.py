@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from service_process import serve
+from service_process import serve, wait_until
 from tiny_models import publish_model
 
 if TYPE_CHECKING:
@@ -214,3 +214,23 @@ def test_a_tenants_models_and_default_are_its_own(
         assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     refused = stranger.post(f"/denoise?model={own_model}", content=raw.read_bytes())
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_single_job_does_not_wait_for_all_of_another_tenants(
+    guarded: RunningService, stranger: httpx.Client, raw: Path
+) -> None:
+    """It begins when the job that runs is done, or after one more that a worker had begun before it came."""
+    later = {"Prefer": "respond-async"}
+    greedy = [
+        guarded.client.post(f"/denoise?strength=0.{number}", content=raw.read_bytes(), headers=later).json()["id"]
+        for number in range(10, 40)
+    ]
+    accepted = stranger.post("/denoise?model=tiny", content=raw.read_bytes(), headers=later).json()
+    place = stranger.get(accepted["links"]["self"]).json()["place"]
+    assert place is None or place["ahead"] <= 1, "others' 30 jobs are one to it"
+    for job in [accepted["id"], *greedy]:
+        owner = stranger if job == accepted["id"] else guarded.client
+        wait_until(lambda job=job, owner=owner: owner.get(f"/jobs/{job}").json()["state"] == "succeeded", 120)  # type: ignore[misc]
+    began = sorted(guarded.client.get(f"/jobs/{job}").json()["started_at"] for job in greedy)
+    shown = stranger.get(f"/jobs/{accepted['id']}").json()
+    assert sum(shown["created_at"] < other < shown["started_at"] for other in began) <= 2
