@@ -97,7 +97,8 @@ for _, priority in ipairs(cjson.decode(ARGV[5])) do
   table.sort(tenants, function(one, other) return last[one] < last[other] end)
 end
 
-local before = redis.call('ZRANK', line .. tenant, id) - redis.call('ZCOUNT', line .. tenant, '-inf', '(' .. mine * step)
+local urgent = redis.call('ZCOUNT', line .. tenant, '-inf', '(' .. mine * step)
+local before = redis.call('ZRANK', line .. tenant, id) - urgent
 local turns_before = before + 1
 for _, other in ipairs(tenants) do
   if other == tenant then
@@ -109,8 +110,8 @@ for _, other in ipairs(tenants) do
 end
 return ahead
 """
-"""All that is more urgent; after which the tenants' order is that of their last turns in it. Then of each other tenant as
-many equals as of its own, and one more of those whose turn is before its."""
+"""All that is more urgent, after which the tenants' order is that of their last turns in it. Then of each other tenant
+as many equals as of its own, and one more of those whose turn is before its."""
 
 
 def line_key(queue: str, tenant: str) -> str:
