@@ -15,6 +15,7 @@ from service.api.courtesy import Courtesy
 from service.api.guesses import Guesses
 from service.api.scopes import check_scopes
 from service.api.sessions import COOKIE, check_same_origin
+from service.api.streams import Streams
 from service.captures import CaptureStore
 from service.erasure import Estate
 from service.errors import AuthenticationError
@@ -51,6 +52,7 @@ class Services:
     metrics: ApiMetrics
     courtesy: Courtesy
     guesses: Guesses
+    streams: Streams
 
     @property
     def estate(self) -> Estate:
@@ -86,6 +88,7 @@ def make_services(settings: Settings) -> Services:
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir, settings.data_dir),
         courtesy=Courtesy(),
         guesses=Guesses(settings.max_wrong_keys_per_minute),
+        streams=Streams(settings.max_event_streams_per_tenant),
     )
 
 
