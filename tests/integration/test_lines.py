@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,24 @@ def test_everybody_is_told_how_many_begin_before_his(jobs: JobStore, seed: int) 
             waiting = [job for job in waiting if job.id != begun.id]
     told = dict(zip([job.id for job in waiting], places(jobs, waiting), strict=True))
     assert told == {job.id: place for place, job in enumerate(begin_all(jobs))}
+
+
+def test_workers_that_come_at_the_same_time_begin_different_jobs(jobs: JobStore) -> None:
+    handed_in = hand_in(jobs, "a", 3) + hand_in(jobs, "b", 3)
+    start, begun = threading.Barrier(8), []
+
+    def work() -> None:
+        start.wait()
+        if job := jobs.claim_next("denoise", NOBODY):
+            begun.append(job)
+
+    workers = [threading.Thread(target=work) for _ in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert sorted(job.id for job in begun) == sorted(job.id for job in handed_in)
+    assert {job.attempt for job in begun} == {1}
 
 
 def test_turns_are_taken_within_a_queue(jobs: JobStore) -> None:
