@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from service.admission import Admission
+from service.api.dependencies import make_services
+from service.api.submission import accept
 from service.erasure import erase_records, open_estate
 from service.errors import QuotaExceededError, StorageUnavailableError
-from service.job_records import Job, job_key, new_job_id
+from service.job_records import LOCAL_TENANT, Job, job_key, new_job_id
 from service.jobs import JobStore
 from service.lines import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL, line_key, turns_key
 from service.redis_access import connect_redis
@@ -208,6 +210,18 @@ def test_the_wait_that_a_tenant_is_told_counts_the_others_turns(jobs: JobStore, 
         Admission(jobs, settings).check_job("own", "denoise")
     turns = places(jobs, own)[0] + 1
     assert 5 * turns <= (refused.value.retry_after_s or 0) <= 6 * turns
+
+
+def test_a_limit_holds_for_uploads_that_come_at_the_same_time(jobs: JobStore, settings: Settings) -> None:
+    """All were let in before any of them was complete."""
+    services = make_services(settings)
+    most = settings.max_queued_jobs_per_tenant
+    wishes = [Job(id=new_job_id(), tenant=LOCAL_TENANT, parameters=DenoiseParameters()) for _ in range(most + 1)]
+    accepted = [accept(wish, services, wish.id) for wish in wishes[:most]]
+    with pytest.raises(QuotaExceededError):
+        accept(wishes[most], services, wishes[most].id)
+    assert accept(wishes[0].model_copy(update={"id": new_job_id()}), services, wishes[0].id).id == accepted[0].id
+    assert len(jobs.unfinished(LOCAL_TENANT)) == most
 
 
 def test_an_erased_tenant_leaves_no_place(jobs: JobStore, settings: Settings) -> None:
