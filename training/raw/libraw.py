@@ -33,7 +33,6 @@ _M_PERTURB = -6
 """Of glibc's malloc.h: fill new memory with the complement of a byte."""
 _JPEG_START = b"\xff\xd8\xff"
 _TIFF_HEADERS = {b"II*\0", b"MM\0*"}
-_TIFF_HEADER_BYTES = 4
 _MORE = b"\xa5\x5a" * 4096
 """What is put after a file's end: more than one row's beginning, and nothing that a mosaic is likely to hold."""
 
@@ -84,10 +83,10 @@ def _decode_longer(path: str, allow: Callable[[int], None], facts: dict[str, Any
     out otherwise, one that is complete does not.
     """
     with open(path, "rb") as file:  # noqa: PTH123  (this program gets by without pathlib)
-        header = file.read(_TIFF_HEADER_BYTES)
-        if header not in _TIFF_HEADERS:  # others are known by their size, or read from their end
+        if file.read(4) not in _TIFF_HEADERS:  # others are known by their size, or read from their end
             return None
-        longer = io.BytesIO(header + file.read() + _MORE)
+        file.seek(0)
+        longer = io.BytesIO(file.read() + _MORE)
     try:
         frame = _decode(longer, allow, fill=0xA5)
     except rawpy.LibRawError:
