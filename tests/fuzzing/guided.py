@@ -72,6 +72,8 @@ def main() -> None:
         os.ftruncate(file, 0)
         os.pwrite(file, data, 0)
         try:
+            with open_tiff(path, tolerant=True) as tiff:
+                find_previews(tiff)
             with open_tiff(path) as tiff:
                 for place in find_previews(tiff):
                     preview_ranges(tiff, place.directory)
