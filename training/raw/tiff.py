@@ -385,7 +385,7 @@ def open_tiff(path: Path, *, tolerant: bool = False) -> TiffFile:
 
     Args:
         path: A file; anything may be in it.
-        tolerant: Whether tags and directories that make no sense are left out, instead of refused.
+        tolerant: Whether tags and directories that make no sense are left out, instead of refused; maybe all of them.
 
     Returns:
         The open file; close it, or use it in a `with` statement.
