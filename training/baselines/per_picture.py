@@ -55,7 +55,9 @@ class PictureTask:
 
     @property
     def weight(self) -> Tensor:
-        """(1, C, h, w): one over the noise's variance, a mean of 1."""
+        """(1, C, h, w): one over the noise's variance, a mean of 1; all alike where nothing is said of it."""
+        if not (self.shot_noise + self.read_noise).any():
+            return torch.ones_like(self.noisy)
         weight = inverse_variance(self.noisy, self.shot_noise, self.read_noise)
         return weight / weight.mean()
 

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from training.datasets.base import PatchSource
+    from training.datasets.base import Patch, PatchSource
 
 DRAWS = {"kodak": 10, "bsd300": 3, "set14": 20}
 """How often each picture of the papers' test sets is given new noise; 1 for any other."""
@@ -71,6 +71,8 @@ class Case:
     """(C, h, w) in [0, 1], None where nobody knows it."""
     shot_noise: float
     read_noise: float
+    impulses: float = 0.0
+    """Share of the pixels that are replaced by any colour."""
     display: bool = False
     """Whether it is an sRGB picture, to be padded and rounded as the papers do."""
 
@@ -104,15 +106,14 @@ def picture_cases(folder: Path, group: str, noise: str, draws: int, every: int) 
         clean = to_planes(read_picture(path).astype(np.float32) / np.float32(255))
         for draw in range(draws):
             rng = np.random.default_rng(zlib.crc32(f"{path.stem} {noise} {draw}".encode()))
-            shot, read = PICTURE_NOISE[noise].draw_levels(rng)
+            level = PICTURE_NOISE[noise].draw_level(rng)
             yield Case(
                 group=group,
                 name=f"{path.stem}-{draw}",
-                noisy=add_picture_noise(clean, shot, read, rng),
+                noisy=add_picture_noise(clean, level, rng),
                 clean=clean,
-                shot_noise=shot,
-                read_noise=read,
                 display=True,
+                **level._asdict(),
             )
 
 
@@ -196,11 +197,17 @@ def patch_cases(source: PatchSource, group: str, count: int) -> Iterator[Case]:
     """So many patches of a source that nothing is trained on."""
     for index in range(count):
         patch = source.draw((0, 0, index))
-        yield Case(
-            group=group,
-            name=f"{index:03} {patch.source}",
-            noisy=patch.noisy,
-            clean=patch.clean,
-            shot_noise=patch.shot_noise,
-            read_noise=patch.read_noise,
-        )
+        yield case_of(patch, group, f"{index:03} {patch.source}")
+
+
+def case_of(patch: Patch, group: str = "", name: str = "") -> Case:
+    """A patch as a case, to be denoised as any other."""
+    return Case(
+        group=group,
+        name=name,
+        noisy=patch.noisy,
+        clean=patch.clean,
+        shot_noise=patch.shot_noise,
+        read_noise=patch.read_noise,
+        impulses=patch.impulses,
+    )

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from training.comparison.methods import DatasetName
-from training.datasets.picture_noise import PICTURE_NOISE
+from training.datasets.picture_noise import PICTURE_NOISE, NoiseKind
 from training.errors import ConfigError
 from training.raw.atomic import replacing
 
@@ -28,11 +28,13 @@ PAPERS_STEPS = 1_100_000
 ENOUGH = 0.1
 """A training shorter than this share of it is called under-trained."""
 RESIDUAL_LEVELS = 3
+FOR_SOME = ("data", "pictures", "budget")
+"""What only some methods want."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Budget:
-    """What each method may spend: optimiser steps, or minutes; of its training, or on all pictures together."""
+    """What each method may spend: optimiser steps, or minutes; on its training, or on all pictures together."""
 
     steps: int = 0
     minutes: float = 0.0
@@ -45,6 +47,10 @@ class Budget:
     def __str__(self) -> str:
         """As on the command line."""
         return f"steps={self.steps}" if self.steps else f"minutes={self.minutes:g}"
+
+    def half(self) -> Budget:
+        """Of each of two trainings that share it."""
+        return Budget(steps=max(1, self.steps // 2)) if self.steps else Budget(minutes=self.minutes / 2)
 
     @classmethod
     def parse(cls, text: str) -> Budget:
@@ -70,12 +76,15 @@ class Plan:
     dataset: DatasetName
     data: str = ""
     """Folder to learn from; empty where no method learns."""
+    pictures: str = ""
+    """Folder of photographs for methods that learn from them beside SIDD or captures; empty where none does."""
     noise: str = RAW_NOISE
     """Of pictures a name of `PICTURE_NOISE`; raws have their own."""
     network: NetworkName = "unet"
     width: int = 48
     """Its channels at full size."""
-    budget: Budget
+    budget: Budget | None = None
+    """None where no method is trained."""
     batch_size: int = 8
     patch_size: int = 64
     """Pixels that the network sees each way in training, packed ones of raws; a sub-sampling method draws more."""
@@ -96,7 +105,7 @@ class Plan:
             raise ConfigError(f"network: there is no {self.network!r}; there are {', '.join(get_args(NetworkName))}")
         noises = tuple(PICTURE_NOISE) if self.dataset == "pictures" else (RAW_NOISE,)
         if self.noise not in noises:
-            raise ConfigError(f"noise: {self.dataset} has {', '.join(noises)}, not {self.noise!r}")
+            raise ConfigError(f"noise: got {self.noise!r}, {self.dataset} wants {' or '.join(noises)}")
         if self.dataset in {"pictures", "synthetic"} and not self.tests:
             raise ConfigError("test: name a folder of pictures to judge on, as in --test kodak=DIR")
         for name in ("width", "batch_size", "patch_size", "learning_rate", "every"):
@@ -118,10 +127,28 @@ class Plan:
             }
         return {"width": self.width}
 
+    @property
+    def noise_kind(self) -> NoiseKind:
+        """What its noise is made of."""
+        return "poisson-gaussian" if self.is_raw else PICTURE_NOISE[self.noise].kind
+
+    @property
+    def spent(self) -> Budget:
+        """The budget of a method that wants one.
+
+        Raises:
+            ConfigError: There is none.
+        """
+        if self.budget is None:
+            raise ConfigError("budget: it has to be given, as steps=N or minutes=M")
+        return self.budget
+
     def objective_options(self, method: Method) -> dict[str, Any]:
         """Of a trained method's objective, as it trains: pictures by the papers' plain squares."""
-        plain = {} if self.is_raw or method.objective == "laine" else {"weighting": "none"}
-        return {**plain, **method.options, **(method.raw_options if self.is_raw else {})}
+        options = {**method.options, **(method.raw_options if self.is_raw else {})}
+        if method.objective == "laine":
+            return {**options, "kind": self.noise_kind} if "noise" in options else options
+        return options if self.is_raw else {"weighting": "none", **options}
 
     def describe(self) -> dict[str, Any]:
         """As plain JSON types."""
@@ -130,18 +157,22 @@ class Plan:
     def claim(self, run: Path) -> None:
         """Write it into a folder of results, or see that what lies there is the same.
 
+        What came before a method that wants data or a budget does without; the folder takes them when they come.
+
         Raises:
             ConfigError: The folder has results of another comparison, or cannot be written to.
         """
-        path, said = run / PLAN_NAME, json.dumps(self.describe(), indent=2) + "\n"
+        path = run / PLAN_NAME
         try:
             run.mkdir(parents=True, exist_ok=True)
-            if not path.exists():
-                with replacing(path) as file:
-                    file.write(said.encode())
-            before = json.loads(path.read_text(encoding="utf-8"))
+            said = self.describe()
+            before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else said
+            silent = [name for name in FOR_SOME if not (said[name] and before.get(name))]
+            other = [name for name, value in said.items() if before.get(name) != value and name not in silent]
+            if other:
+                raise ConfigError(f"run: {run} has results of a comparison with another {', '.join(other)}")
+            said |= {name: before[name] for name in silent if before.get(name)}
+            with replacing(path) as file:
+                file.write((json.dumps(said, indent=2) + "\n").encode())
         except (OSError, ValueError) as error:
             raise ConfigError(f"run: {run} cannot be used: {error}") from error
-        other = [name for name, value in self.describe().items() if before.get(name) != value]
-        if other:
-            raise ConfigError(f"run: {run} has results of a comparison with another {', '.join(other)}")

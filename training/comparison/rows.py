@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from training.comparison.running import Stopped, check_cases, run_method
+from training.comparison.running import check_cases, run_method
 from training.comparison.tables import Row, input_row, markdown, method_row, write_tables
+from training.comparison.trainings import Stopped
 from training.errors import ConfigError
 from training.run.distributed import training_device
 
@@ -51,16 +52,20 @@ def compare(methods: Sequence[Method], plan: Plan, run: Path, device: str) -> bo
             print(f"{stop}; the same command goes on", file=sys.stderr)
             done = False
             break
-        note = (
-            f"{plan.budget} for {'each picture' if plan.budget.steps else 'all pictures'}" if method.per_picture else ""
-        )
-        rows.append(method_row(method, result.scores, result.steps, result.training_seconds, note))
+        rows.append(method_row(method, result.scores, result.steps, result.training_seconds, _note(method, plan)))
         noisy = noisy or input_row(result.scores)
         _write(plan, [noisy, *rows], run)
     table = [*([noisy] if noisy else []), *rows]
     _write(plan, table, run)
     print(markdown(table), end="")
     return done
+
+
+def _note(method: Method, plan: Plan) -> str:
+    """How a method spent its budget, where that is not plain."""
+    if method.per_picture:
+        return f"{plan.budget} for {'each picture' if plan.spent.steps else 'all pictures'}"
+    return f"{plan.budget} shared by its two networks" if method.distilled else ""
 
 
 def _write(plan: Plan, rows: Sequence[Row], run: Path) -> None:

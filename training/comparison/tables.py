@@ -134,7 +134,8 @@ def page(plan: Plan, rows: Sequence[Row], run: Path) -> str:
         run: The comparison's folder, where the crops lie.
     """
     heads = headings(rows)
-    facts = {name: value for name, value in plan.describe().items() if name != "budget"} | {"budget": plan.budget}
+    facts = {name: value for name, value in plan.describe().items() if value not in ("", None)}
+    facts |= {"budget": plan.budget or "none"}
     listed = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in facts.items())
     head = "".join(f"<th>{escape(each)}</th>" for each in heads)
     body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in cells(row, heads))}</tr>" for row in rows)

@@ -29,6 +29,8 @@ class Patch:
     """Variance per unit of signal."""
     read_noise: float
     """Variance at black."""
+    impulses: float = 0.0
+    """Share of the pixels that are replaced by any colour."""
     filled: NDArray[np.float32] | None = None
     """(4, h, w) `noisy` with its defective photosites filled in, None where none are known."""
     actual_noise: tuple[float, float] | None = None

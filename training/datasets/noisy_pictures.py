@@ -39,12 +39,10 @@ class NoisyPictures:
         rng = np.random.default_rng(seed)
         index = int(rng.integers(len(self.pictures)))
         clean = to_planes(draw_crop(self.pictures[index], self.patch_size, 1.0, rng))
-        shot, read = PICTURE_NOISE[self.noise].draw_levels(rng)
-        noisy = add_picture_noise(clean, shot, read, rng)
-        second = add_picture_noise(clean, shot, read, rng) if self.pairs else None
-        return Patch(
-            noisy=noisy, clean=clean, second=second, shot_noise=shot, read_noise=read, source=self.names[index]
-        )
+        level = PICTURE_NOISE[self.noise].draw_level(rng)
+        noisy = add_picture_noise(clean, level, rng)
+        second = add_picture_noise(clean, level, rng) if self.pairs else None
+        return Patch(noisy=noisy, clean=clean, second=second, source=self.names[index], **level._asdict())
 
 
 def to_planes(picture: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -47,6 +47,8 @@ class SyntheticRaws:
     """Pictures are resized by one of these before mosaicking; 2 looks like a real sensor's smooth pixels."""
     shot_noise_range: tuple[float, float] = SHOT_NOISE_RANGE
     """Shot noise is drawn log-uniformly between these."""
+    noise_levels: tuple[tuple[float, float], ...] = ()
+    """Shot and read noise, of which every patch is given one; empty for the range above."""
     names: tuple[str, ...] = ()
     """The pictures' names, for error messages; empty to number them."""
     weights: tuple[float, ...] = ()
@@ -65,7 +67,7 @@ class SyntheticRaws:
         srgb = draw_crop(self.pictures[index], 2 * self.patch_size, float(rng.choice(self.scales)), rng)  # (2h, 2w, 3)
         exposure = np.float32(self._draw_exposure(rng))
         clean = np.minimum(exposure * unprocess_planes(srgb, draw_camera(rng)), 1)  # (4, h, w)
-        shot, read = draw_noise_levels(rng, self.shot_noise_range)
+        shot, read = self._draw_noise(rng)
         noisy = draw_noisy(clean, shot, read, rng)
         if rng.random() < 0.5:  # a file can hold no more than white; a sensor's signal often ends there
             noisy = np.minimum(noisy, 1)
@@ -78,6 +80,12 @@ class SyntheticRaws:
             return int(rng.integers(len(self.pictures)))
         steps = np.cumsum(self.weights)
         return int(np.searchsorted(steps, rng.random() * steps[-1], side="right"))
+
+    def _draw_noise(self, rng: np.random.Generator) -> tuple[float, float]:
+        """Shot and read noise."""
+        if self.noise_levels:
+            return self.noise_levels[int(rng.integers(len(self.noise_levels)))]
+        return draw_noise_levels(rng, self.shot_noise_range)
 
     def _draw_exposure(self, rng: np.random.Generator) -> float:
         """What the signal is multiplied by; every patch draws as many numbers."""

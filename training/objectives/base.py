@@ -31,6 +31,8 @@ class Batch:
     """(B, C) variance per unit of signal."""
     read_noise: Tensor
     """(B, C) variance at black."""
+    impulses: Tensor | None = None
+    """(B,) share of the pixels that are replaced by any colour; None where none are."""
     clean: Tensor | None = None
     """(B, C, h, w) float32, None where unknown; methods that learn from noisy images alone ignore it."""
     second: Tensor | None = None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import torch
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -62,6 +64,22 @@ def times_transposed(root: Lower, right: list[Tensor]) -> list[Tensor]:
     """Aᵀ·r."""
     count = len(root)
     return [_sum([root[k][i] * right[k] for k in range(i, count)]) for i in range(count)]
+
+
+def negative_log_normal(difference: Tensor, covariance: Lower) -> Tensor:
+    """−ln N(d; 0, Σ) in every pixel, without the constant C/2 · ln 2π.
+
+    Args:
+        difference: d, (B, C, h, w).
+        covariance: The lower half of Σ.
+
+    Returns:
+        (B, h, w).
+    """
+    factor = cholesky(covariance)
+    whitened = torch.stack(solve_lower(factor, list(difference.unbind(dim=1))), dim=1)  # (B, C, h, w)
+    logarithms = torch.stack([row[-1].log() for row in factor])  # (C, B, h, w)
+    return 0.5 * whitened.square().sum(dim=1) + logarithms.sum(dim=0)
 
 
 def _sum(planes: list[Tensor]) -> Tensor:

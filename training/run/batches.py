@@ -59,6 +59,7 @@ def collate(patches: Sequence[Patch], device: torch.device) -> Batch:
         return torch.from_numpy(np.stack(known)).to(device).contiguous(memory_format=torch.channels_last)
 
     noisy = stacked([patch.noisy for patch in patches])
+    impulses = [patch.impulses for patch in patches]
     actual = [patch.actual_noise for patch in patches if patch.actual_noise is not None]
     levels = (
         torch.tensor(actual, dtype=torch.float32, device=device)[..., None].expand(-1, -1, channels) if actual else None
@@ -67,6 +68,7 @@ def collate(patches: Sequence[Patch], device: torch.device) -> Batch:
         noisy=cast("torch.Tensor", noisy),
         shot_noise=shot,
         read_noise=read,
+        impulses=torch.tensor(impulses, dtype=torch.float32, device=device) if any(impulses) else None,
         clean=stacked([patch.clean for patch in patches]),
         second=stacked([patch.second for patch in patches]),
         filled=stacked([patch.filled for patch in patches]),

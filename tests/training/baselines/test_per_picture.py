@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from importlib import import_module
 
@@ -58,6 +59,13 @@ def test_a_budget_is_used_up_in_steps_or_in_time() -> None:
     assert list(PictureBudget(seconds=0.05))
     assert time.monotonic() - started >= 0.05
     assert list(PictureBudget(seconds=1e-9)) == [0]
+
+
+def test_where_nothing_is_said_of_the_noise_all_pixels_weigh_alike() -> None:
+    given, _ = task(3, 1)
+    silent = dataclasses.replace(given, read_noise=torch.zeros(1, 3))
+    assert torch.equal(silent.weight, torch.ones_like(given.noisy))
+    assert float(given.weight.mean()) == pytest.approx(1)
 
 
 def test_pixels_are_left_out_in_all_channels_alike() -> None:

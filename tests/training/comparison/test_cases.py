@@ -60,21 +60,28 @@ def test_noisy_pictures_are_neither_rounded_nor_clipped(folder: Path) -> None:
     assert float((case.noisy - case.clean).std()) == pytest.approx(25 / 255, rel=0.03)
 
 
-@pytest.mark.parametrize("name", PICTURE_NOISE)
+@pytest.mark.parametrize("name", [name for name, noise in PICTURE_NOISE.items() if noise.kind != "impulse"])
 def test_the_noise_has_the_variance_that_it_is_said_to_have(name: str) -> None:
     rng = np.random.default_rng(0)
-    shot, read = PICTURE_NOISE[name].draw_levels(rng)
+    level = PICTURE_NOISE[name].draw_level(rng)
     clean = np.full((3, 200, 200), 0.3, dtype=np.float32)
-    noise = add_picture_noise(clean, shot, read, rng) - clean
+    noise = add_picture_noise(clean, level, rng) - clean
     assert float(noise.mean()) == pytest.approx(0, abs=0.003)
-    assert float(noise.var()) == pytest.approx(0.3 * shot + read, rel=0.03)
+    assert float(noise.var()) == pytest.approx(0.3 * level.shot_noise + level.read_noise, rel=0.03)
+    assert level.impulses == 0
+
+
+def test_a_picture_with_impulses_says_how_many(folder: Path) -> None:
+    (case, _) = picture_cases(folder, "set", "impulse", 1, 1)
+    assert (case.shot_noise, case.read_noise, case.impulses) == (0, 0, 0.5)
+    assert float((case.noisy != case.clean)[0].mean()) == pytest.approx(0.5, abs=0.05)
 
 
 def test_strengths_fill_their_range() -> None:
     rng = np.random.default_rng(0)
-    sigmas = [255 * PICTURE_NOISE["gauss5_50"].draw_levels(rng)[1] ** 0.5 for _ in range(500)]
+    sigmas = [255 * PICTURE_NOISE["gauss5_50"].draw_level(rng).read_noise ** 0.5 for _ in range(500)]
     assert (round(min(sigmas)), round(max(sigmas))) == (5, 50)
-    photons = [1 / PICTURE_NOISE["poisson5_50"].draw_levels(rng)[0] for _ in range(500)]
+    photons = [1 / PICTURE_NOISE["poisson5_50"].draw_level(rng).shot_noise for _ in range(500)]
     assert (round(min(photons)), round(max(photons))) == (5, 50)
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from training.comparison.methods import DEFAULT, METHODS, find_methods, listing
-from training.comparison.plan import Budget, Plan
-from training.comparison.running import config_of
+from training.comparison.plan import PLAN_NAME, Budget, Plan
+from training.comparison.trainings import config_of
 from training.errors import ConfigError
 from training.networks.noise_aware import build_noise_aware
 from training.objectives import build_objective
@@ -55,14 +56,58 @@ def test_rows_that_differ_in_their_readout_share_a_training() -> None:
 
 
 def test_a_data_set_without_a_methods_targets_says_so() -> None:
-    assert "clean images" in METHODS["supervised"].refusal("captures")
-    assert "two noisy frames" in METHODS["noise2noise"].refusal("captures")
-    assert not any(method.refusal("sidd") for method in METHODS.values())
-    assert not METHODS["neighbor2neighbor"].refusal("captures")
+    captures = plan(dataset="captures")
+    assert "clean images" in METHODS["supervised"].refusal(captures)
+    assert "two noisy frames" in METHODS["noise2noise"].refusal(captures)
+    assert not any(method.refusal(plan(dataset="sidd", pictures="P")) for method in METHODS.values())
+    assert not METHODS["neighbor2neighbor"].refusal(captures)
+
+
+def test_photographs_are_asked_for_where_the_data_is_not_made_of_them() -> None:
+    pairs = METHODS["synthetic-pairs"]
+    assert "--pictures" in pairs.refusal(plan(dataset="captures"))
+    assert not pairs.refusal(plan(dataset="captures", pictures="P"))
+    for made in (plan(pictures="P"), plan(dataset="pictures", noise="gauss25", pictures="P")):
+        assert "it is the row supervised" in pairs.refusal(made)
+    config = config_of(pairs, plan(dataset="captures", pictures="P"))
+    assert (config.dataset, config.objective, config.channels) == ("pictures", "supervised", 4)
+
+
+def test_impulses_are_left_to_methods_that_they_do_not_mislead() -> None:
+    impulses = plan(dataset="pictures", noise="impulse")
+    taken = [name for name, method in METHODS.items() if not method.refusal(impulses)]
+    assert taken == [
+        "supervised", "laine-mu", "laine-pme", "laine-pme-diagonal", "laine-pme-constant", "laine-pme-variable",
+        "self2self", "dip",
+    ]  # fmt: skip
+    gaussian = plan(dataset="pictures", noise="gauss25")
+    assert [name for name, method in METHODS.items() if method.refusal(gaussian)] == ["synthetic-pairs"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [
+        ({"dataset": "pictures", "noise": "gauss5_50"}, "gaussian"),
+        ({"dataset": "pictures", "noise": "poisson30"}, "poisson"),
+        ({"dataset": "pictures", "noise": "impulse"}, "impulse"),
+        ({}, "poisson-gaussian"),
+    ],
+)
+def test_unknown_noise_is_learned_as_what_it_is(changes: dict[str, Any], kind: str) -> None:
+    config = config_of(METHODS["laine-pme-variable"], plan(**changes))
+    assert config.objective_options == {"noise": "variable", "kind": kind}
+    channels = 4 if not changes else 3
+    assert config.network_options["estimates"] == (2 if not changes else 1)
+    assert config.network_options["out_channels"] == channels + channels * (channels + 1) // 2 + (
+        2 if not changes else 1
+    )
+    assert config_of(METHODS["laine-pme"], plan(**changes)).objective_options == {}
 
 
 def test_methods_are_found_by_name_each_once() -> None:
     assert [method.name for method in find_methods(["dip", "bm3d", "dip"])] == ["dip", "bm3d"]
+    with pytest.raises(ConfigError, match="name at least one"):
+        find_methods([])
     with pytest.raises(ConfigError, match="there is no 'bm4d'"):
         find_methods(["bm4d"])
     assert len(listing().splitlines()) == len(METHODS)
@@ -74,6 +119,11 @@ def test_a_budget_is_steps_or_minutes() -> None:
     assert str(Budget.parse("steps=300")) == "steps=300"
     assert str(Budget.parse("minutes=2.5")) == "minutes=2.5"
     assert config_of(METHODS["sure"], plan(budget=Budget(minutes=2.5))).minutes == 2.5
+    assert Budget(steps=9).half() == Budget(steps=4)
+    assert Budget(steps=1).half() == Budget(steps=1)
+    assert Budget(minutes=5).half() == Budget(minutes=2.5)
+    with pytest.raises(ConfigError, match="budget: it has to be given"):
+        config_of(METHODS["sure"], plan(budget=None))
     for text in ("300", "steps=many", "hours=1", "steps=0", "minutes=-1"):
         with pytest.raises(ConfigError, match="budget"):
             Budget.parse(text)
@@ -101,6 +151,24 @@ def test_a_folder_has_results_of_one_comparison_alone(tmp_path: Path) -> None:
     plan().claim(tmp_path / "run")
     with pytest.raises(ConfigError, match="another width, seed"):
         plan(seed=1, width=8).claim(tmp_path / "run")
+    with pytest.raises(ConfigError, match="another budget"):
+        plan(budget=Budget(steps=8)).claim(tmp_path / "run")
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match="cannot be used"):
         plan().claim(tmp_path / "file")
+
+
+def test_what_the_first_methods_did_without_can_come_with_later_ones(tmp_path: Path) -> None:
+    bare, whole = plan(budget=None), plan(data="D", pictures="P")
+    bare.claim(tmp_path)
+    whole.claim(tmp_path)
+    bare.claim(tmp_path)
+    assert json.loads((tmp_path / PLAN_NAME).read_text(encoding="utf-8")) == whole.describe()
+    with pytest.raises(ConfigError, match="another data"):
+        plan(data="E").claim(tmp_path)
+
+
+def test_a_folder_of_before_there_were_photographs_is_still_claimed(tmp_path: Path) -> None:
+    said = {name: value for name, value in plan(data="D").describe().items() if name != "pictures"}
+    (tmp_path / PLAN_NAME).write_text(json.dumps(said), encoding="utf-8")
+    plan(data="D").claim(tmp_path)

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from training.config import TrainingConfig
 from training.datasets.noisy_pictures import NoisyPictures
 from training.datasets.synthetic import SyntheticRaws
 from training.errors import ConfigError
+from training.run.batches import collate
 from training.run.sources import open_sources
 
 if TYPE_CHECKING:
@@ -66,6 +68,39 @@ def test_a_folder_of_pictures_is_opened_for_training_and_pairs_come_where_they_a
     assert sources.summary.startswith("1 pictures")
     alone = dataclasses.replace(config, objective="supervised")
     assert open_sources(alone, tmp_path).training.draw((0,)).second is None
+
+
+def test_impulses_replace_pixels_in_all_channels_by_any_colour_and_leave_the_others() -> None:
+    impulses = dataclasses.replace(NOISY, noise="impulse", patch_size=128, pairs=True)
+    patch = impulses.draw((0, 0, 0))
+    assert (patch.shot_noise, patch.read_noise, patch.impulses) == (0, 0, 0.5)
+    replaced = patch.noisy != patch.clean
+    assert float(replaced.any(axis=0).mean()) == pytest.approx(0.5, abs=0.02)
+    np.testing.assert_array_equal(replaced.all(axis=0), replaced.any(axis=0))
+    assert patch.second is not None
+    again = (patch.second != patch.clean)[0]
+    assert float((again & replaced[0]).mean()) == pytest.approx(0.25, abs=0.02)
+    colours = patch.noisy[replaced].reshape(3, -1)
+    counts = np.array([np.histogram(channel, bins=10, range=(0, 1))[0] for channel in colours])
+    expected = colours.shape[1] / 10
+    assert counts.sum() == colours.size
+    assert ((counts - expected) ** 2 / expected).sum() < 55.5  # 99.9 % of chi-square, 27 degrees of freedom
+    assert np.abs(np.corrcoef(colours) - np.eye(3)).max() < 0.05
+
+
+def test_a_batch_knows_the_share_of_impulses_where_there_are_any() -> None:
+    impulses = dataclasses.replace(NOISY, noise="impulse")
+    batch = collate([impulses.draw((0, 0, index)) for index in range(2)], torch.device("cpu"))
+    assert batch.impulses is not None
+    assert batch.impulses.tolist() == [0.5, 0.5]
+    assert collate([NOISY.draw((0, 0, 0))], torch.device("cpu")).impulses is None
+
+
+def test_raws_are_given_the_noise_levels_that_are_listed() -> None:
+    levels = ((1e-3, 1e-6), (4e-3, 1e-5))
+    raws = SyntheticRaws(pictures=(PICTURE,), patch_size=32, scales=(1.0,), noise_levels=levels)
+    drawn = [raws.draw((0, 0, index)) for index in range(40)]
+    assert {(patch.shot_noise, patch.read_noise) for patch in drawn} == set(levels)
 
 
 def test_an_unknown_noise_is_named() -> None:

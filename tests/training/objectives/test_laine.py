@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from toy_objective import READ, SHOT, draws, pixels, toy_batch
+from toy_prior import matrix, model_of, noisy, prior
 
 from training.errors import ConfigError
 from training.networks import build_network
@@ -21,33 +21,8 @@ from training.objectives.laine import (
     Prior,
     covariance_root,
     negative_log_likelihood,
-    output_channels,
     posterior_mean,
 )
-
-SHAPE = (2, 4, 3, 5)
-
-
-def prior(covariance: str = "full", seed: int = 0) -> Prior:
-    """Random numbers, as a network would give them."""
-    generator = torch.Generator().manual_seed(seed)
-    count = output_channels(4, covariance) - 4
-    outputs = torch.randn((2, count, 3, 5), generator=generator, dtype=torch.float64)
-    mean, noise = (torch.rand(SHAPE, generator=generator, dtype=torch.float64) for _ in range(2))
-    return Prior(mean, covariance_root(outputs, 4, covariance), 0.1 + noise)
-
-
-def matrix(root: list[list[Tensor]], b: int, i: int, j: int) -> Tensor:
-    """A in one pixel, (4, 4)."""
-    dense = torch.zeros(4, 4, dtype=torch.float64)
-    for row, entries in enumerate(root):
-        for column, plane in enumerate(entries):
-            dense[row, column] = plane if plane.ndim == 0 else plane[b, i, j]
-    return dense
-
-
-def noisy() -> Tensor:
-    return torch.rand(SHAPE, generator=torch.Generator().manual_seed(9), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("covariance", ["full", "diagonal"])
@@ -98,24 +73,6 @@ def test_the_posterior_mean_has_the_least_error_where_its_model_is_right() -> No
     for wrong in (0.25, 4.0):
         worse = posterior_mean(y, said._replace(noise=wrong * noise))
         assert (worse - clean).square().mean() > error
-
-
-class Fixed(nn.Module):
-    """Gives the same outputs for every picture."""
-
-    def __init__(self, outputs: Tensor) -> None:
-        super().__init__()
-        self.outputs = nn.Parameter(outputs)
-
-    def forward(self, features: Tensor) -> Tensor:
-        """Its outputs, at every pixel."""
-        return self.outputs.expand(len(features), -1, *features.shape[2:])
-
-
-def model_of(channels: int = 14, seed: int = 3) -> Any:
-    generator = torch.Generator().manual_seed(seed)
-    fixed = Fixed(0.1 * torch.randn((1, channels, 1, 1), generator=generator, dtype=torch.float64))
-    return NoiseAware(fixed, "none")  # type: ignore[arg-type]
 
 
 def test_the_loss_is_the_mean_likelihood_per_channel_with_the_noise_of_the_mean() -> None:
