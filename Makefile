@@ -12,6 +12,7 @@
 #   make audit   compare every pin with the published vulnerabilities, where pip-audit and their database are at hand
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more)
 #                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
+#                bench-gpu: what a graphics card makes of it: ceilings, share of them, frames a second, as a table
 #                bench-files FILES="a.dng b.dng": what denoising does to real raws
 #                bench-crops FILES="a.dng" ARGS="--into DIR": pictures of it, and of scenes that are easily spoilt
 #                bench-page: how smoothly the page's divider moves
@@ -34,7 +35,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos fuzz load audit lint generated rehearsal bench bench-quality bench-speed bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
+.PHONY: run test unit chaos fuzz load audit lint generated rehearsal bench bench-quality bench-speed bench-gpu bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -89,6 +90,9 @@ bench-crops: $(VENV)/.installed-dev
 
 bench-speed: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.speed $(ARGS)
+
+bench-gpu: $(VENV)/.installed-dev
+	PYTHONPATH=.:tests $(BIN)/python -m benchmarks.speed.card $(ARGS)
 
 bench-files: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/real_files.py $(FILES) $(ARGS)

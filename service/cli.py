@@ -66,6 +66,8 @@ def exit_code(error: PhotositeError) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code says how it ended."""
+    # numpy reads this when it is imported. Its matrices are small here: threads that wait for a share of them spin.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     words = sys.argv[1:] if argv is None else argv
     arguments = make_parser(*words[:1]).parse_args(words)
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from threading import Lock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,7 +49,7 @@ class KnownEngine:
             noise_range={},
             error_ratios=[[1e-5, 0.9], [1e-3, 0.5]],
         )
-        self.device, self.precision, self.tile_size = "cpu", "float32", tile_size
+        self.device, self.precision, self.tile_size, self.turn = "cpu", "float32", tile_size, Lock()
         self.noises: list[NoiseModel] = []
         self._function = function
 

@@ -29,7 +29,7 @@ BLOCK = 5
 """Photosites of a block, each way."""
 LOCAL = 3
 """Blocks, each way, over which the brightness of a place is averaged; odd."""
-_BAND = 40 * BLOCK
+_BAND = 16 * BLOCK
 
 
 def keep_brightness(noisy: Planes, denoised: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -60,8 +60,9 @@ def keep_brightness(noisy: Planes, denoised: NDArray[np.float32]) -> NDArray[np.
     )  # what is left of a block belongs to its neighbour
 
     def move(rows: slice) -> None:
-        down = np.minimum(np.arange(rows.start, rows.stop) // BLOCK, shift.shape[1] - 1)
-        denoised[:, rows] += shift[:, down].take(across, axis=2)
+        first = rows.start // BLOCK
+        down = np.minimum(np.arange(rows.start, rows.stop) // BLOCK, shift.shape[1] - 1) - first
+        denoised[:, rows] += shift[:, first : down[-1] + first + 1].take(across, axis=2)[:, down]
 
     for_each_band(height, move, _BAND)
     return denoised

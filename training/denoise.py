@@ -255,10 +255,11 @@ def run_tiled(
     result = np.empty((4, height, width), dtype=np.float32)
     plan = plan_image(height, width, tile, halo, engine.manifest.stride)
     tiles = (read_tile(packed, part) for part in plan)
-    for index, (part, denoised) in enumerate(zip(plan, engine.denoise_tiles(tiles, noise), strict=True)):
-        stitch(result, part, denoised)
-        if progress:
-            progress("network", (index + 1) / len(plan))
+    with engine.turn:
+        for index, (part, denoised) in enumerate(zip(plan, engine.denoise_tiles(tiles, noise), strict=True)):
+            stitch(result, part, denoised)
+            if progress:
+                progress("network", (index + 1) / len(plan))
     return result
 
 

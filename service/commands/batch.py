@@ -1,6 +1,6 @@
 """Which files a batch is of, where their results go, how far it is: folders, names, what is done already, the summary.
 
-In the flow: arguments → **plan_batch** → denoise one by one → summary. Memory is that of one file, whatever the batch.
+In the flow: arguments → **plan_batch** → denoise, a few at once (**in_flight**) → summary. Memory is that of those few.
 """
 
 from __future__ import annotations
@@ -8,14 +8,18 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from training.errors import ConfigError, UnsupportedRawError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
+    from threading import Event
 
     from service.commands.results import FileResult
 
@@ -171,6 +175,28 @@ def write_sidecar(file: Path, target: Path, report: dict[str, Any]) -> None:
         sidecar.write(json.dumps(done, indent=2).encode() + b"\n")
 
 
+def in_flight(
+    work: Callable[[int, BatchItem], FileResult], items: Sequence[BatchItem], at_once: int, stopping: Event
+) -> Iterator[FileResult]:
+    """Work on so many items at once, each in a thread of its own; results come in the items' order.
+
+    Args:
+        work: Gets an item's number, from 1 on, and the item; lets go of the interpreter while it computes.
+        items: All of a batch.
+        at_once: 1 to stay in this thread.
+        stopping: Set where the batch ends early, by an interrupt or by what `work` raises: what is under way stops.
+    """
+    if min(at_once, len(items)) == 1:
+        yield from map(work, count(1), items)
+        return
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            yield from pool.map(work, count(1), items)
+        except BaseException:
+            stopping.set()
+            raise
+
+
 class Pace:
     """How far a batch is, and how long the rest takes if it goes on like this.
 
@@ -188,13 +214,11 @@ class Pace:
         """Whether there is more than one file."""
         return self._total > 1
 
-    @property
-    def place(self) -> str:
+    def place(self, number: int) -> str:
         """Before a file's name: which of how many it is, and how long is left; empty for a single one."""
         if not self.is_batch:
             return ""
         worked = self._denoised + self._failed
-        number = worked + self._skipped + 1
         left = (time.monotonic() - self._started) / worked * (self._total - number + 1) if worked else 0
         return f"[{number}/{self._total}{f', {_duration(left)} left' if worked else ''}] "
 

@@ -8,11 +8,20 @@ import sys
 import time
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from threading import Event
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from tqdm import tqdm
 
-from service.commands.batch import DEFAULT_SUFFIX, Pace, check_replaceable, plan_batch, plan_burst, write_sidecar
+from service.commands.batch import (
+    DEFAULT_SUFFIX,
+    Pace,
+    check_replaceable,
+    in_flight,
+    plan_batch,
+    plan_burst,
+    write_sidecar,
+)
 from service.commands.models import installed_models
 from service.commands.results import FileResult, exit_code, print_failure
 from service.errors import InvalidRequestError, ServerUnreachableError, StorageUnavailableError
@@ -24,6 +33,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from service.commands.batch import BatchItem
+    from service.schemas import DenoiseParameters
+    from service.settings import Settings
     from training.denoise import DenoiseOptions, Progress
     from training.output import OutputOptions
 
@@ -38,6 +49,8 @@ SHOWN_STAGES = {
     "download": "download",
 }
 """Stages that a progress bar names; the others are short."""
+FILES_AT_ONCE = {"cpu": 2, "cuda": 4}
+"""While the network works on one file, others are read and written; beside a card both take longer than the network."""
 _FINAL_ERRORS = (ConfigError, ModelError, InvalidRequestError, ServerUnreachableError)
 """What is no single file's fault: the next one would fail the same way."""
 
@@ -109,26 +122,37 @@ def parse_noise(text: str) -> NoiseModel:
         raise argparse.ArgumentTypeError(f"{text!r} is not SHOT,READ, as in 1.5e-4,1e-7") from error
 
 
+class Worker(NamedTuple):
+    """Whoever does the work."""
+
+    denoise: Denoise
+    at_once: int = 1
+    """Files that are under way at a time."""
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Denoise all files; what fails is named, and the rest goes on."""
     items = [plan_burst(arguments)] if arguments.burst else plan_batch(arguments)
-    pace, results = Pace(len(items)), []
-    with _prepare(arguments) as denoise:
-        for item in items:
+    pace, results, stopping = Pace(len(items)), [], Event()
+    with _prepare(arguments) as worker:
+
+        def work(number: int, item: BatchItem) -> FileResult:
             if arguments.resume and item.is_done:
-                result = FileResult(item.file, output=item.target, skipped=True)
-            else:
-                result = _denoise(denoise, item, arguments, pace)
+                return FileResult(item.file, output=item.target, skipped=True)
+            with _Bar(f"{pace.place(number)}{item.file.name}", stopping) as bar:
+                return _denoise(worker.denoise, item, arguments, bar)
+
+        for result in in_flight(work, items, worker.at_once, stopping):
             pace.count(result)
             results.append(result)
-            if arguments.json:
-                print(json.dumps(result.to_json()), flush=True)
+            with tqdm.external_write_mode():  # takes the bars of the next files away meanwhile
+                _tell(result, as_json=arguments.json)
     if pace.is_batch:
         print(f"photosite: {pace.summary()}", file=sys.stderr)
     return exit_code(results)
 
 
-def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
+def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Worker]:
     """Check the options, and get ready whoever is to do the work."""
     from service.settings import load_settings  # noqa: PLC0415  (pydantic, which `--help` does not need)
     from training.denoise import DenoiseOptions  # noqa: PLC0415
@@ -150,13 +174,22 @@ def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Denoise]:
         raise ConfigError("--server: it gives DNGs; --format and --strip-gps do not go with it")
     if arguments.device:
         raise ConfigError("--device: where the network runs is up to the server; it does not go with --server")
-    from service.commands.remote import denoise_remotely, request_parameters  # noqa: PLC0415
+    from service.commands.remote import request_parameters  # noqa: PLC0415
 
-    return denoise_remotely(settings, request_parameters(arguments.model, options, output.preview))
+    return _there(settings, request_parameters(arguments.model, options, output.preview))
 
 
 @contextmanager
-def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: OutputOptions) -> Iterator[Denoise]:
+def _there(settings: Settings, parameters: DenoiseParameters) -> Iterator[Worker]:
+    """Have a server do it."""
+    from service.commands.remote import denoise_remotely  # noqa: PLC0415
+
+    with denoise_remotely(settings, parameters) as denoise:
+        yield Worker(denoise)
+
+
+@contextmanager
+def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: OutputOptions) -> Iterator[Worker]:
     """Denoise in this process: loads the model."""
     from training.burst.denoise import denoise_burst  # noqa: PLC0415
     from training.denoise import denoise_file  # noqa: PLC0415
@@ -170,38 +203,51 @@ def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: Output
             return denoise_burst(item.frames, item.target, progress=progress, **how).to_json()
         return denoise_file(item.file, item.target, progress=progress, **how).to_json()
 
-    yield denoise
+    yield Worker(denoise, FILES_AT_ONCE[engine.device])
 
 
-def _denoise(denoise: Denoise, item: BatchItem, arguments: argparse.Namespace, pace: Pace) -> FileResult:
-    """Denoise one file, with a progress bar where somebody watches, and print how it ended."""
+def _denoise(denoise: Denoise, item: BatchItem, arguments: argparse.Namespace, bar: _Bar) -> FileResult:
+    """Denoise one file, with a progress bar where somebody watches."""
     file, target, started = item.file, item.target, time.perf_counter()
     try:
         check_replaceable(item, arguments)
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _Bar(f"{pace.place}{file.name}") as bar:
-            report = denoise(item, bar.move)
+        report = denoise(item, bar.move)
         if arguments.sidecar:
             write_sidecar(file, target, report)
     except _FINAL_ERRORS:
         raise
     except PhotositeError as error:
-        return print_failure(file, error)
+        return FileResult(file, error=error)
     except OSError as error:  # about the output: an input that cannot be read is a RawError
         reason = f"{target} cannot be written: {error.strerror or error}"
-        return print_failure(file, StorageUnavailableError(reason))
-    for warning in report["warnings"]:
-        print(f"photosite: {file}: warning: {warning}", file=sys.stderr)
-    if not arguments.json:
-        print(_describe(file, target, report, time.perf_counter() - started))
-    return FileResult(file, output=target, report=report)
+        return FileResult(file, error=StorageUnavailableError(reason))
+    return FileResult(file, output=target, report=report, seconds=time.perf_counter() - started)
+
+
+def _tell(result: FileResult, *, as_json: bool) -> None:
+    """Print how a file ended."""
+    if result.error:
+        print_failure(result.file, result.error)
+    for warning in result.report.get("warnings", ()):
+        print(f"photosite: {result.file}: warning: {warning}", file=sys.stderr)
+    if as_json:
+        print(json.dumps(result.to_json()), flush=True)
+    elif result.report:
+        print(_describe(result))
 
 
 class _Bar:
-    """The progress of one file, where stderr is a terminal."""
+    """The progress of one file, where stderr is a terminal.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: Of the file.
+        stopping: When it is set, the next move raises, which ends the work.
+    """
+
+    def __init__(self, name: str, stopping: Event) -> None:
         self._name = self._shown = name
+        self._stopping = stopping
         form = "{desc}: {percentage:3.0f}% |{bar}| {elapsed}<{remaining}"
         self._bar: tqdm[Any] = tqdm(total=1.0, desc=self._name, disable=None, leave=False, bar_format=form)
 
@@ -213,6 +259,8 @@ class _Bar:
 
     def move(self, stage: str, share: float) -> None:
         """Show the share done of a stage; one that has a name begins at zero."""
+        if self._stopping.is_set():
+            raise KeyboardInterrupt
         shown = f"{self._name} ({SHOWN_STAGES[stage]})" if stage in SHOWN_STAGES else self._shown
         if shown != self._shown:
             self._shown = shown
@@ -221,10 +269,11 @@ class _Bar:
         self._bar.update(max(0.0, share - self._bar.n))
 
 
-def _describe(file: Path, target: Path, report: dict[str, Any], seconds: float) -> str:
+def _describe(result: FileResult) -> str:
+    report = result.report
     shot, read = (float(report["noise"][name][0]) for name in ("shot_noise", "read_noise"))
     frames = f"{len(report['frames'])} frames, " if "frames" in report else ""
     return (
-        f"{file} → {target}  ({frames}{report['megapixels']:.1f} MP, {report['model']}, "
-        f"noise {shot:.3g},{read:.3g} from the {report['noise_source']}, {seconds:.1f} s)"
+        f"{result.file} → {result.output}  ({frames}{report['megapixels']:.1f} MP, {report['model']}, "
+        f"noise {shot:.3g},{read:.3g} from the {report['noise_source']}, {result.seconds:.1f} s)"
     )

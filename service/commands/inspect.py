@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +30,6 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
 
 def run(arguments: argparse.Namespace) -> int:
     """Inspect all files; 3 if none can be denoised, 4 if some cannot."""
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # its matrices are small: waking threads for them takes longer
     results = []
     for given in arguments.files:
         table = Table(given) if given.is_dir() and not arguments.json else None

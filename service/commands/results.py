@@ -25,6 +25,8 @@ class FileResult:
     error: PhotositeError | None = None
     skipped: bool = False
     """Done before."""
+    seconds: float = 0.0
+    """That it took."""
 
     def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""

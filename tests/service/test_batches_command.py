@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,13 +18,15 @@ from tiny_models import publish_model
 from vendor_factory import make_arw, make_cr2, make_nef, make_pef
 
 from service.cli import main
+from service.commands.batch import BatchItem, in_flight
+from service.commands.results import FileResult
+from training.errors import ConfigError
 from training.raw import tags
 from training.raw.dng import read_raw
 from training.raw.tiff import open_tiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 SHAPE = (96, 128)
 
@@ -167,6 +172,47 @@ def test_a_mosaic_that_does_not_match_its_digest_is_denoised_with_a_warning(
     done.write_bytes(data)
     assert main(["denoise", str(done), "--force", "-o", str(workplace / "bad.dng")]) == 0
     assert "warning: the mosaic does not match the file's own digest" in capsys.readouterr().err
+
+
+def test_files_under_way_together_come_out_as_each_by_itself(workplace: Path) -> None:
+    shoot, out, alone = workplace / "shoot", workplace / "out", workplace / "alone"
+    alone.mkdir()
+    for index in range(4):
+        mosaic = sample_mosaic(*SHAPE, seed=index)
+        make_dng(shoot / f"{index}.dng", mosaic, noise_profile=(1e-4, 1e-6))
+    assert main(["denoise", str(shoot), "-o", str(out)]) == 0
+    for index in range(4):
+        assert main(["denoise", str(shoot / f"{index}.dng"), "-o", str(alone)]) == 0
+        assert (alone / f"{index}.dng").read_bytes() == (out / f"{index}.dng").read_bytes()
+
+
+def test_results_come_in_the_items_order_and_so_many_are_under_way() -> None:
+    together = threading.Barrier(2, timeout=30)
+
+    def work(number: int, item: BatchItem) -> FileResult:
+        together.wait()  # with one at a time nobody would come
+        time.sleep(0.05 if number % 2 else 0)
+        return FileResult(item.file)
+
+    items = [BatchItem(Path(str(index)), Path("out")) for index in range(4)]
+    found = list(in_flight(work, items, 2, threading.Event()))
+    assert [result.file for result in found] == [item.file for item in items]
+
+
+def test_what_ends_a_batch_stops_what_is_under_way_and_begins_nothing_more() -> None:
+    begun, stopping = [], threading.Event()
+
+    def work(number: int, item: BatchItem) -> FileResult:
+        begun.append(number)
+        if number == 1:
+            raise ConfigError("there is no such model")
+        assert stopping.wait(timeout=30)
+        return FileResult(item.file)
+
+    items = [BatchItem(Path(str(index)), Path("out")) for index in range(50)]
+    with pytest.raises(ConfigError):
+        list(in_flight(work, items, 2, stopping))
+    assert len(begun) <= 4
 
 
 def mixed_folder(folder: Path, *, height: int, width: int) -> list[str]:

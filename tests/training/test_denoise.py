@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from dng_factory import Layout
+    from numpy.typing import NDArray
 
     from training.output import Preview
     from training.raw.bayer import CfaPattern
@@ -222,6 +226,31 @@ def test_what_progress_raises_ends_the_work_and_leaves_nothing(tmp_path: Path) -
     with pytest.raises(InterruptedError):
         denoise_file(source, tmp_path / "out.dng", engine=KnownEngine(), options=KEEP, progress=stop)
     assert [path.name for path in tmp_path.iterdir()] == ["in.dng"]
+
+
+def test_pictures_of_several_threads_take_turns_on_an_engine() -> None:
+    inside, pictures = Lock(), np.random.default_rng(0).random((6, 4, 96, 128), dtype=np.float32)
+
+    def alone(tile: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert inside.acquire(blocking=False), "another picture's tile is being computed"
+        time.sleep(0.001)
+        inside.release()
+        return tile
+
+    engine = KnownEngine(alone)
+    with ThreadPoolExecutor(3) as pool:
+        results = list(pool.map(lambda picture: run_tiled(picture, engine, NOISE, tile=64, halo=8), pictures))
+    np.testing.assert_array_equal(results, pictures)
+
+
+def test_a_picture_that_fails_leaves_the_engine_to_the_next() -> None:
+    def fail(stage: str, share: float) -> None:
+        raise KeyboardInterrupt
+
+    engine, picture = KnownEngine(), np.zeros((4, 64, 64), dtype=np.float32)
+    with pytest.raises(KeyboardInterrupt):
+        run_tiled(picture, engine, NOISE, tile=64, halo=8, progress=fail)
+    np.testing.assert_array_equal(run_tiled(picture, engine, NOISE, tile=64, halo=8), picture)
 
 
 def test_progress_counts_the_tiles_to_the_end(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from threading import Lock
 
     import numpy as np
     from numpy.typing import NDArray
@@ -22,12 +23,14 @@ class Engine(Protocol):
         device: Where it runs, in words: "cpu", "cuda".
         precision: Of its multiplications: "bfloat16", "float32".
         tile_size: The tile it runs best on, halo included, in packed pixels; a multiple of the stride.
+        turn: Held by whoever runs a picture's tiles: pictures take turns, while others are read and written.
     """
 
     manifest: Manifest
     device: str
     precision: str
     tile_size: int
+    turn: Lock
 
     def denoise_tiles(self, tiles: Iterable[NDArray[np.float32]], noise: NoiseModel) -> Iterator[NDArray[np.float32]]:
         """Denoise tiles of one size in their order; some may be read ahead.

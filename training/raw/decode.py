@@ -51,6 +51,15 @@ _ERRORS: dict[str | None, type[RawError]] = {
 }
 _INHERITED = ("PATH", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "PYTHONHOME", "TMPDIR", "LANG", "LC_ALL")
 """What the program may know of our environment: no address of ours, no key."""
+_ECONOMY = {
+    "OPENBLAS_NUM_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "MALLOC_ARENA_MAX": "1",
+    "MALLOC_MMAP_THRESHOLD_": str(4 << 20),
+    "MALLOC_TRIM_THRESHOLD_": str(64 << 20),
+}
+"""Threads of libraries, and a heap for each of our own, would take address space. What a chunk took is kept for the
+next one (mallopt(3) of the GNU C library; others know nothing of the kind)."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -246,7 +255,7 @@ class _Program:
     def __init__(self) -> None:
         environment = {name: os.environ[name] for name in _INHERITED if name in os.environ}
         environment["PYTHONPATH"] = str(Path(training.__file__).parents[1])
-        environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}  # each thread would take address space
+        environment |= _ECONOMY
         command = [sys.executable, "-P", "-m", "training.raw.sandbox"]
         pipe = subprocess.PIPE
         try:

@@ -141,4 +141,5 @@ def quantise(values: NDArray[np.float32], largest: int) -> NDArray[np.uint16]:
     >>> quantise(np.array([-3.0, 1.5, 2.5, 70000.0], dtype=np.float32), 65535).tolist()
     [0, 2, 2, 65535]
     """
-    return np.clip(np.rint(values), 0, largest).astype(np.uint16)
+    rounded = np.rint(values)
+    return np.clip(rounded, 0, largest, out=rounded).astype(np.uint16)

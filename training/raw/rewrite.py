@@ -24,10 +24,10 @@ from training.raw import tags
 from training.raw import tiff as types
 from training.raw.atomic import replacing
 from training.raw.bands import thread_pool
-from training.raw.codecs import encode_ljpeg
 from training.raw.digest import new_raw_image_digest
 from training.raw.directory import Field, directory_size, number_field, rewrite_directory
 from training.raw.layout import MosaicLayout, find_mosaic
+from training.raw.ljpeg import encode_ljpeg
 from training.raw.previews import STORAGE, find_previews, preview_ranges
 from training.raw.scaling import scaled_levels, stored_bits
 from training.raw.space import Space, mosaic_space
@@ -218,6 +218,8 @@ def padded_tile(piece: NDArray[np.uint16], shape: tuple[int, int]) -> NDArray[np
         A tile, uint16: each row goes on with its last number of either colour, and below the last row everything is
         that row's first number of either colour, because predictor 1 looks left, and up only in the first column.
     """
+    if piece.shape == shape:
+        return piece
     height, width = piece.shape
     columns = np.arange(shape[1])
     columns[width:] = np.maximum(width - 2 + (columns[width:] - width) % 2, 0)

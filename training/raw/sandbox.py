@@ -25,9 +25,12 @@ import numpy as np
 
 from training.errors import RawError, UnreadableRawError
 from training.raw import tags
+from training.raw.bands import thread_pool
 from training.raw.codecs import decode_deflated, decode_jpeg_xl, decode_ljpeg, decode_packed, join_fields, load_codecs
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
 _PR_SET_NO_NEW_PRIVS = 38
@@ -95,17 +98,23 @@ def decode(request: dict[str, Any]) -> NDArray[np.uint16]:
     mosaic = np.zeros((height, width), dtype=np.uint16)
     descriptor = os.open(request["path"], os.O_RDONLY | os.O_CLOEXEC)
     try:
-        for offset, size, row, column, rows, columns in request["chunks"]:
-            data = os.pread(descriptor, size, offset)
-            if len(data) != size:
-                raise UnreadableRawError(f"the file is cut off: {len(data)} of {size} bytes at {offset}")
-            pixels = _decode_chunk(data, (rows, columns), request)
-            target = mosaic[row : row + rows, column : column + columns]
-            target[:] = pixels[: target.shape[0], : target.shape[1]]  # a tile may reach beyond the frame
+        with thread_pool() as pool:
+            for _ in pool.map(lambda chunk: _place_chunk(mosaic, descriptor, chunk, request), request["chunks"]):
+                pass
     finally:
         os.close(descriptor)
     interleave = tuple(request["interleave"])
     return mosaic if interleave == (1, 1) else join_fields(mosaic, interleave)
+
+
+def _place_chunk(mosaic: NDArray[np.uint16], descriptor: int, chunk: Sequence[int], request: dict[str, Any]) -> None:
+    offset, size, row, column, rows, columns = chunk
+    data = os.pread(descriptor, size, offset)
+    if len(data) != size:
+        raise UnreadableRawError(f"the file is cut off: {len(data)} of {size} bytes at {offset}")
+    pixels = _decode_chunk(data, (rows, columns), request)
+    target = mosaic[row : row + rows, column : column + columns]
+    target[:] = pixels[: target.shape[0], : target.shape[1]]  # a tile may reach beyond the frame
 
 
 def _decode_chunk(data: bytes, shape: tuple[int, int], request: dict[str, Any]) -> NDArray[np.uint16]:

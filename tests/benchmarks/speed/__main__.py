@@ -58,17 +58,19 @@ def make_raw(folder: Path, megapixels: int) -> Path:
 
 
 def compare_networks(options: argparse.Namespace, models: list[str]) -> dict[str, Any]:
-    """The network alone and the reference, in turns."""
+    """The network alone, the reference, and BM3D where it is installed, in turns."""
+    names = ("reference", options.model, "bm3d")
     turns = [
-        [json.loads(run_part("networks", name, options.clock, *models)) for name in ("reference", options.model)]
+        [json.loads(run_part("networks", name, options.clock, *models)) for name in names]
         for _ in range(options.rounds)
     ]
-    references, ours = ([one["s_per_mp"] for one in column] for column in zip(*turns, strict=True))
+    references, ours, bm3d = ([one.get("s_per_mp") for one in column] for column in zip(*turns, strict=True))
     return {
         **turns[0][1],
         "s_per_mp": statistics.median(ours),
         "reference_s_per_mp": statistics.median(references),
         "ratios": [slow / fast for slow, fast in zip(references, ours, strict=True)],
+        "bm3d_s_per_mp": statistics.median(bm3d) if all(bm3d) else None,
     }
 
 
@@ -139,7 +141,9 @@ def main() -> int:
         said["networks"] = networks = compare_networks(options, models)
         print(f"{hardware}\n{networks['engine']}, tiles of {networks['tile']}, halo {networks['halo']}")
         print(f"network {networks['s_per_mp']:.3f} s/MP, reference {networks['reference_s_per_mp']:.2f}; ", end="")
-        print(f"{spread(networks['ratios'])} times as fast\n", flush=True)
+        print(f"{spread(networks['ratios'])} times as fast")
+        bm3d = networks["bm3d_s_per_mp"]
+        print(f"BM3D {bm3d:.1f} s/MP\n" if bm3d else "BM3D is not installed\n", flush=True)
         said["start"] = measure_start(folder, options, models)
         print(start_table(said["start"]), flush=True)
         said["files"] = measure_files(folder, options, models)

@@ -12,22 +12,23 @@ if TYPE_CHECKING:
 
 
 def files_table(rows: Sequence[dict[str, Any]]) -> str:
-    """A line for every size: rates, what of them is the network's, memory."""
+    """A line for every size: rates, what of them is the network's for a process's first file and its next, memory."""
     lines = [
-        "| MP | network s/MP, with halo | halo | file to file s/MP | network ÷ file to file | command s | peak MB |",
-        "|---|---|---|---|---|---|---|",
+        "| MP | network s/MP, with halo | halo | file to file s/MP | network ÷ it | next file | command s | peak MB |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         runs = row["runs"]
         size = runs[0]["megapixels"]
         network, total = _median(runs, lambda run: run["network"]["seconds"]), _median(runs, lambda run: run["total"])
         share = _median(runs, lambda run: run["network"]["seconds"] / run["total"])
+        next_share = _median(runs, lambda run: run["network"]["seconds"] / run["total_again"])
         command = _median(runs, lambda run: run["command"]["seconds"])
         peak = max(run["command"]["peak_mb"] for run in runs)
         halo = runs[0]["network"]["halo_overhead"]
         lines.append(
             f"| {row['size']} | {network / size:.3f} | +{halo:.0%} | {total / size:.3f} | {share:.2f} "
-            f"| {command:.1f} | {peak:.0f} |"
+            f"| {next_share:.2f} | {command:.1f} | {peak:.0f} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -53,7 +54,10 @@ def http_table(runs: Sequence[dict[str, float]]) -> str:
     """One sentence."""
     seconds = statistics.median(run["seconds"] for run in runs)
     share = statistics.median(run["seconds"] / run["denoising"] - 1 for run in runs)
-    return f"over HTTP {seconds:.1f} s: {share:+.1%} of what the worker's stages take\n"
+    peak = max(run["worker_peak_mb"] for run in runs)
+    return (
+        f"over HTTP {seconds:.1f} s: {share:+.1%} of what the worker's stages take; the worker's peak {peak:.0f} MB\n"
+    )
 
 
 def _median(runs: Sequence[Run], value: Callable[[Run], float]) -> float:

@@ -11,13 +11,13 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from service_process import USUAL, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from benchmarks.speed.clocks import Clock
     from service_process import RunningService
@@ -63,7 +63,7 @@ def service(folder: Path, environment: dict[str, str]) -> Iterator[RunningServic
 
 
 def over_http(running: RunningService, path: Path, model: str, number: int) -> dict[str, float]:
-    """Seconds from the first byte sent to the last one received, and those that the worker says it took."""
+    """Seconds from the first byte sent to the last one received, those of the worker's stages, and its peak memory."""
     strength = 1 - 1e-6 * number  # never the same request twice
     body, started = path.read_bytes(), time.perf_counter()
     answer = running.client.post(
@@ -72,4 +72,16 @@ def over_http(running: RunningService, path: Path, model: str, number: int) -> d
     seconds = time.perf_counter() - started
     answer.raise_for_status()
     job = running.job(answer.headers["X-Photosite-Job"])
-    return {"seconds": seconds, "denoising": sum(job["report"]["seconds"].values())}
+    _, worker = running.worker("denoise")
+    return {
+        "seconds": seconds,
+        "denoising": sum(job["report"]["seconds"].values()),
+        "worker_peak_mb": _peak_mb(worker),
+    }
+
+
+def _peak_mb(process_id: int) -> float:
+    """The most memory that a running process has had; Linux tells (proc(5), VmHWM of status)."""
+    status = Path(f"/proc/{process_id}/status").read_text(encoding="ascii")
+    (peak_kib,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:"))
+    return peak_kib * 1024 / 1e6
