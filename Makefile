@@ -9,6 +9,7 @@
 #                FAULTS=200 JOBS=1000: so many faults of every kind at random over so many jobs)
 #   make load    200 clients with mixed uploads for five minutes: what they see, and what is lost (nothing)
 #   make fuzz    damage raws in every way and see that each is refused or read rightly (MUTATIONS=20000, MINUTES=30 guided)
+#   make audit   compare every pin with the published vulnerabilities, where pip-audit and their database are at hand
 #   make bench   quality, speed and memory, printed as tables; also bench-quality, bench-speed (ARGS=--help says more)
 #                bench-quality compares with BM3D where it is installed: pip install 'photosite[benchmark]'
 #                bench-gpu: what a graphics card makes of it: ceilings, share of them, frames a second, as a table
@@ -34,7 +35,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --constraint .ci/constraints.txt $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 
-.PHONY: run test unit chaos fuzz load lint generated rehearsal bench bench-quality bench-speed bench-gpu bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
+.PHONY: run test unit chaos fuzz load audit lint generated rehearsal bench bench-quality bench-speed bench-gpu bench-crops bench-files bench-training bench-methods bench-networks bench-noise bench-burst bench-service bench-page bench-finetune clean
 
 run: $(VENV)/.installed
 	$(BIN)/photosite serve --host $(HOST) --port $(PORT) $(if $(DATA_DIR),--data-dir $(DATA_DIR))
@@ -59,6 +60,10 @@ fuzz: $(VENV)/.installed-dev
 
 load: $(VENV)/.installed-dev
 	PYTHONPATH=.:tests $(BIN)/python tests/benchmarks/load.py $(ARGS)
+
+audit:
+	@command -v pip-audit >/dev/null || { echo 'pip-audit is not installed: pipx install pip-audit' >&2; exit 2; }
+	pip-audit --strict --disable-pip --no-deps --requirement .ci/constraints.txt $(ARGS)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

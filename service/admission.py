@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 from service.errors import QueueFullError, QuotaExceededError
 from service.job_records import pace_key, queued_key, waiting_key
+from service.lines import jobs_until
 from service.redis_access import redis_errors
 
 if TYPE_CHECKING:
@@ -49,9 +50,11 @@ class Admission:
                 retry_after_s=self.seconds_for(queue, queued - most + 1),
             )
         if waiting >= most_of_tenant:
+            with redis_errors():
+                others_too = jobs_until(self._jobs.redis, queue, tenant, waiting - most_of_tenant + 1)
             raise QuotaExceededError(
                 f"{waiting} of your jobs wait already; try again when some are done",
-                retry_after_s=self.seconds_for(queue, waiting - most_of_tenant + 1),
+                retry_after_s=self.seconds_for(queue, others_too),
             )
 
     def check_storage(self, tenant: str, more_bytes: int = 1) -> None:

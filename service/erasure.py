@@ -22,8 +22,9 @@ from redis.exceptions import ResponseError
 from service.captures import CaptureStore
 from service.deliveries import DeliveryStore
 from service.errors import NotFoundError, StorageUnavailableError
-from service.job_records import LOCAL_TENANT, batch_key, list_key, waiting_key
+from service.job_records import LOCAL_TENANT, QUEUE_BY_KIND, batch_key, list_key, waiting_key
 from service.jobs import JobStore
+from service.lines import turns_key
 from service.models import own_models
 from service.pictures import PictureStore
 from service.redis_access import redis_errors
@@ -100,6 +101,8 @@ def erase_jobs(estate: Estate, tenant: str) -> int:
             shutil.rmtree(run, ignore_errors=True)
     with redis_errors():
         redis.delete(list_key(tenant), waiting_key(tenant))
+        for queue in QUEUE_BY_KIND.values():
+            redis.zrem(turns_key(queue), tenant)
         for pattern in (batch_key(tenant, "*"), f"ps:idempotency:{tenant}:*"):
             for key in redis.scan_iter(match=pattern, count=1000):
                 redis.delete(key)

@@ -6,6 +6,7 @@ Keys, all beginning with `ps:`
     `job:{id}`                    the record, a hash of JSON values
     `queued:{queue}`              ids by the time of their last message
     `waiting:{tenant}`            ids of a tenant's queued jobs by the same
+    `line:…`, `turns:…`           whose turn it is: `lines.py`
     `running`                     ids by `lease_until`
     `finished`                    ids by `finished_at`, for retention
     `pace:{queue}`                when its last jobs finished, newest first
@@ -31,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Self, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from service.errors import NewerRecordError
+from service.lines import leave_line, line_up, take_turn
 from service.schemas import (
     FINISHED_STATES,
     BatchSchema,
@@ -91,6 +93,8 @@ class Job(BaseModel):
     created_at: float = 0
     published_at: float = 0
     """When its last message was sent."""
+    rests_until: float | None = None
+    """Before which it is not tried again, where an attempt was given up."""
     started_at: float | None = None
     """When its present or last attempt began."""
     finished_at: float | None = None
@@ -271,11 +275,16 @@ def write(pipeline: "Pipeline", job: Job) -> None:
         pipeline.zadd(batch_key(job.tenant, job.batch), {job.id: job.created_at})
     for key in (queued_key(job.queue), waiting_key(job.tenant), RUNNING_KEY):
         pipeline.zrem(key, job.id)
+    leave_line(pipeline, job.queue, job.tenant, job.id)
     if job.state == "queued":
+        since = job.rests_until or job.created_at
+        line_up(pipeline, job.queue, job.tenant, job.id, priority=job.priority, since=since)
         pipeline.zadd(queued_key(job.queue), {job.id: job.published_at})
         pipeline.zadd(waiting_key(job.tenant), {job.id: job.published_at})
     if job.lease_until is not None:
         pipeline.zadd(RUNNING_KEY, {job.id: job.lease_until})
+    if job.state == "running":
+        take_turn(pipeline, job.queue, job.tenant, job.started_at or 0)
     if job.finished:
         pipeline.zadd(FINISHED_KEY, {job.id: job.finished_at or 0})
         queue_delivery(pipeline, job, job.finished_at or 0)
@@ -301,6 +310,7 @@ def erase(pipeline: "Pipeline", job: Job, now: float) -> None:
     pipeline.delete(job_key(job.id))
     for key in (queued_key(job.queue), waiting_key(job.tenant), list_key(job.tenant), RUNNING_KEY, FINISHED_KEY):
         pipeline.zrem(key, job.id)
+    leave_line(pipeline, job.queue, job.tenant, job.id)
     if job.batch:
         pipeline.zrem(batch_key(job.tenant, job.batch), job.id)
     for blob in job.blobs:

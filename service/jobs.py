@@ -50,6 +50,7 @@ from service.job_records import (
     write,
     write_progress,
 )
+from service.lines import jobs_ahead, next_job
 from service.listing import Page, read_page
 from service.redis_access import patiently, redis_errors, server_time
 from service.schemas import ErrorSchema, FileSchema, QueuePlaceSchema
@@ -193,6 +194,7 @@ class JobStore:
                 "state": "running",
                 "attempt": job.attempt + 1,
                 "started_at": now,
+                "rests_until": None,
                 "lease_until": now + self._settings.lease_s,
                 "stage": "",
                 "progress": 0,
@@ -200,6 +202,29 @@ class JobStore:
 
         job = self._change(job_id, decide)
         return job if job and job.state == "running" else None
+
+    def claim_next(self, queue: str, announced: str) -> Job | None:
+        """Begin an attempt at the job of a queue whose turn it is.
+
+        Args:
+            queue: Which queue.
+            announced: The job that the worker's message is about; it may be another's turn, which then has a message
+                of its own that is left for this one.
+
+        Returns:
+            The running job, or None if there is nothing to do.
+        """
+        passed_over: list[str] = []
+        while True:
+            with redis_errors():
+                job_id = next_job(self._redis, queue, announced, passed_over)
+            with suppress(JobNotFoundError, NewerRecordError):  # erased meanwhile; or a newer worker's
+                job = self.claim(job_id or announced)  # nobody waits: its lease may have lapsed
+                if job is not None:
+                    return job
+            if job_id is None:
+                return None
+            passed_over.append(job_id)
 
     def renew(self, job: Job, stage: str, progress: float, figures: dict[str, Any] | None = None) -> Job:
         """Extend our lease and show how far the work is.
@@ -286,7 +311,7 @@ class JobStore:
         return patiently(lambda: self._change_ours(job, decide), self._patience_s)
 
     def release(self, job: Job, error: PhotositeError) -> Job:
-        """Give our attempt up for another one later; without attempts left the job fails with `error`.
+        """Give our attempt up for another one in a while; without attempts left the job fails with `error`.
 
         Raises:
             LeaseLostError: The job is no longer ours.
@@ -294,7 +319,7 @@ class JobStore:
 
         def decide(current: Job, now: float) -> dict[str, Any]:
             _check_ours(current, job)
-            return self._retry(current, now, error)
+            return self._retry(current, now, error, rests_until=now + self._settings.republish_after_s)
 
         return patiently(lambda: self._change_ours(job, decide), self._patience_s)
 
@@ -432,10 +457,9 @@ class JobStore:
         """Where a job stands that waits; None of one that does not."""
         if job.state != "queued":
             return None
-        with redis_errors(), self._redis.pipeline() as pipeline:
-            pipeline.zrank(queued_key(job.queue), job.id)
-            pipeline.zcard(RUNNING_KEY)
-            ahead, running = pipeline.execute()
+        with redis_errors():
+            ahead = jobs_ahead(self._redis, job.queue, job.tenant, job.id)
+            running = self._redis.zcard(RUNNING_KEY)
         return None if ahead is None else QueuePlaceSchema(ahead=ahead, running=running)  # None: it has just begun
 
     def oldest_wait_s(self, queue: str) -> float:
@@ -467,10 +491,13 @@ class JobStore:
             raise _not_found(job_id)
         return job
 
-    def _retry(self, job: Job, now: float, error: PhotositeError) -> dict[str, Any]:
+    def _retry(
+        self, job: Job, now: float, error: PhotositeError, *, rests_until: float | None = None
+    ) -> dict[str, Any]:
         if job.attempt >= self._settings.max_attempts:
             return _failure(job, now, error)
-        return {"state": "queued", "published_at": now, "lease_until": None, "stage": "", "progress": 0}
+        again = {"state": "queued", "published_at": now, "lease_until": None, "stage": "", "progress": 0}
+        return {**again, "rests_until": rests_until}
 
     def _change(self, job_id: str, decide: Decision, write: Write = write) -> Job | None:
         """Compare and set; None where `decide` left the record alone."""

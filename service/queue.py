@@ -2,8 +2,8 @@
 
 In the flow: upload → blob → job → **queue** → worker.
 
-The job record is the truth; a message only tells a worker to look at it. A message that comes twice does no harm, and
-one that is lost is sent again (`sweeper.py`).
+The job record is the truth; a message only tells a worker that there is one, and the worker takes whose turn it is
+(`lines.py`). A message that comes twice does no harm, and one that is lost is sent again (`sweeper.py`).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from service.errors import BrokerUnavailableError
+from service.lines import PRIORITY_INTERACTIVE
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -28,9 +29,6 @@ RENDER_TASK = "photosite.render"
 """Pictures for the screen: in the queue of previews, too, but no jobs."""
 LONG_QUEUES = frozenset({"finetune", "validate"})
 """Jobs of minutes and hours, which make way for the others."""
-PRIORITY_INTERACTIVE, PRIORITY_NORMAL, PRIORITY_BATCH = 0, 3, 6
-"""Within a queue, the smallest comes first: somebody waits for the answer; somebody will ask for it; one of many."""
-PRIORITY_STEPS = [PRIORITY_INTERACTIVE, PRIORITY_NORMAL, PRIORITY_BATCH]
 
 _RETRY_POLICY = {"max_retries": 2, "interval_start": 0.1, "interval_step": 0.2, "interval_max": 0.5}
 

@@ -219,7 +219,7 @@ class QueuePlaceSchema(BaseModel):
     model_config = ConfigDict(use_attribute_docstrings=True)
 
     ahead: int
-    """Jobs that were handed to the same queue before it and still wait; one that is more urgent may overtake it."""
+    """Jobs that begin before it, if no more come: more urgent ones, its owner's older ones, others' in turn."""
     running: int
     """Jobs that the service's workers are at; 0 for long: there is none."""
 

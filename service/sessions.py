@@ -19,7 +19,7 @@ from service.tenants import id_of_key
 if TYPE_CHECKING:
     from redis import Redis
 
-    from service.tenants import Tenants
+    from service.tenants import Access, Tenants
 
 LIFETIME_S = 12 * 3600
 """Seconds since its last use after which a session ends."""
@@ -47,25 +47,25 @@ class Sessions:
         Raises:
             AuthenticationError: The key is none of ours, or was revoked.
         """
-        tenant, token = self._tenants.authenticate(key), secrets.token_urlsafe(32)
+        access, token = self._tenants.authenticate(key), secrets.token_urlsafe(32)
         with redis_errors():
             self._redis.set(_record(token), id_of_key(key), ex=LIFETIME_S)
-        return token, tenant
+        return token, access.tenant
 
-    def tenant_of(self, token: str) -> str | None:
-        """Whose session it is; None if it has ended, or its key was revoked."""
+    def access_of(self, token: str) -> Access | None:
+        """Whose session it is, and what its key is for; None if it has ended, or its key was revoked."""
         if not _TOKEN.fullmatch(token):
             return None
         with redis_errors():
             key_id = cast("str | None", self._redis.get(_record(token)))
             if key_id is None:
                 return None
-            tenant = self._tenants.tenant_of_key(key_id)
-            if tenant is None:
+            access = self._tenants.access_of_key(key_id)
+            if access is None:
                 self._redis.delete(_record(token))
             elif self._redis.ttl(_record(token)) < LIFETIME_S - RENEWAL_S:
                 self._redis.expire(_record(token), LIFETIME_S)
-        return tenant
+        return access
 
     def end(self, token: str) -> None:
         """End a session; harmless if there is none."""

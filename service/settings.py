@@ -55,7 +55,9 @@ class Settings(BaseSettings):
     max_upload_bytes: Count = 512 * 1024 * 1024
     """Largest upload, in bytes."""
     upload_idle_timeout_s: Positive = 30
-    """Seconds without a byte after which an upload is given up."""
+    """Seconds without a byte after which an upload is given up, and within which a request's headers must come."""
+    max_header_bytes: Count = 64 * 1024
+    """Bytes of a request's line and headers beyond which it is answered 431."""
     min_upload_bytes_per_s: Annotated[int, Field(ge=0)] = 1000
     """Bytes per second that an upload must bring on average, over spans of PHOTOSITE_UPLOAD_IDLE_TIMEOUT_S; 0: any."""
     upload_expiry_s: Positive = 24 * 3600
@@ -70,6 +72,10 @@ class Settings(BaseSettings):
     """Jobs waiting in one queue beyond which new ones are answered 503."""
     max_queued_jobs_per_tenant: Count = 1000
     """Waiting jobs of one tenant beyond which its new ones are answered 429."""
+    max_event_streams_per_tenant: Count = 100
+    """Streams of events of one tenant beyond which one API process answers 429."""
+    max_finetune_minutes: Annotated[float, Field(gt=0, le=24 * 60)] = 24 * 60
+    """The most minutes that a fine-tuning may ask for; PHOTOSITE_LONG_JOB_TIME_LIMIT_S ends those that count steps."""
     max_tenant_bytes: Count | None = None
     """What one tenant may have stored, in bytes, before its uploads are answered 429; unset: no limit."""
     root_path: str = ""

@@ -172,7 +172,8 @@ class LocalBlobWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
-        self.path.unlink(missing_ok=True)
+        with suppress(OSError):  # the sweep deletes what cannot be deleted now
+            self.path.unlink(missing_ok=True)
 
     def write(self, data: bytes) -> None:
         """Append."""
@@ -261,7 +262,8 @@ class LocalBlobStore:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-            _guard(folder).unlink(missing_ok=True)
+            with suppress(OSError):  # the sweep deletes what cannot be deleted now
+                _guard(folder).unlink(missing_ok=True)
             guard.close()
 
     def keep(self, path: Path, tenant: str) -> Blob:

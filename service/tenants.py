@@ -3,8 +3,8 @@
 In the flow: request → **tenant** → admission → upload → …; `photosite keys` makes and revokes the keys.
 
 A key is `ps_ID_SECRET`; only the SHA-256 of all of it is kept (the secret has 256 random bits, so that no slow hash is
-needed). Keys in Redis: `ps:key:{id}` a hash, `ps:keys` the ids of all, `ps:tenants` the names of all tenants,
-`ps:leaving` the names of those that are being deleted (`erasure.py`).
+needed). Keys in Redis: `ps:key:{id}` a hash, which expires once the key has a successor, `ps:keys` the ids of all,
+`ps:tenants` the names of all tenants, `ps:leaving` the names of those that are being deleted (`erasure.py`).
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import re
 import secrets
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast, get_args
 
 from service.errors import AuthenticationError, ConflictError, NotFoundError
 from service.job_records import LOCAL_TENANT
@@ -24,11 +24,16 @@ from service.redis_access import redis_errors
 from training.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from redis import Redis
 
 KEYS_KEY = "ps:keys"
 TENANTS_KEY = "ps:tenants"
 LEAVING_KEY = "ps:leaving"
+Scope = Literal["read", "denoise", "train", "models"]
+"""What a key may be for: to look and fetch; to hand in raws; captures, fine-tuning, validation; to change models."""
+SCOPES: tuple[Scope, ...] = get_args(Scope)
 _TENANT = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 _KEY = re.compile(r"ps_([0-9a-f]{12})_[\w-]{43}")
 
@@ -42,10 +47,30 @@ class ApiKey:
     label: str
     """What its maker called it."""
     created_at: datetime
+    scopes: tuple[str, ...] = SCOPES
+    """What it may be used for."""
+    expires_at: datetime | None = None
+    """When it becomes worthless; none: not by itself."""
 
-    def to_json(self) -> dict[str, str]:
+    def to_json(self) -> dict[str, Any]:
         """As plain JSON types."""
-        return {"id": self.id, "tenant": self.tenant, "label": self.label, "created_at": self.created_at.isoformat()}
+        return {
+            "id": self.id,
+            "tenant": self.tenant,
+            "label": self.label,
+            "scopes": list(self.scopes),
+            "created_at": self.created_at.isoformat(),
+            "expires_at": self.expires_at and self.expires_at.isoformat(),
+        }
+
+
+class Access(NamedTuple):
+    """What a good key gives."""
+
+    tenant: str
+    """As whom."""
+    scopes: frozenset[str]
+    """For what."""
 
 
 class Tenants:
@@ -57,25 +82,37 @@ class Tenants:
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
 
-    def create_key(self, tenant: str, label: str = "") -> tuple[ApiKey, str]:
+    def create_key(self, tenant: str, label: str = "", scopes: Sequence[str] = SCOPES) -> tuple[ApiKey, str]:
         """Make a key; a tenant exists from its first key on.
+
+        Args:
+            tenant: Whose.
+            label: What it is for, in words.
+            scopes: What it may be used for.
 
         Returns:
             What is kept of it, and the key itself, which cannot be shown again.
 
         Raises:
-            ConfigError: A tenant cannot be called that.
+            ConfigError: A tenant cannot be called that, or there is no such scope.
             ConflictError: The last one of that name is not completely deleted yet.
         """
         check_tenant(tenant)
+        if not scopes or set(scopes) - set(SCOPES):
+            raise ConfigError(f"scopes: {', '.join(scopes) or 'none'}: some of {', '.join(SCOPES)} are wanted")
         if tenant in self.leaving():
             raise ConflictError(f"{tenant} is being deleted; if that was interrupted, delete it again")
         secret = f"ps_{secrets.token_hex(6)}_{secrets.token_urlsafe(32)}"
         with redis_errors(), self._redis.pipeline() as pipeline:
-            seconds, _ = self._redis.time()
-            created_at = datetime.fromtimestamp(seconds, UTC)
-            key = ApiKey(id=id_of_key(secret), tenant=tenant, label=label, created_at=created_at)
-            fields: dict[Any, Any] = {**key.to_json(), "sha256": _digest(secret)}
+            key = ApiKey(id=id_of_key(secret), tenant=tenant, label=label, created_at=self._now(), scopes=tuple(scopes))
+            fields: dict[Any, Any] = {
+                "id": key.id,
+                "tenant": tenant,
+                "label": label,
+                "scopes": ",".join(scopes),
+                "created_at": key.created_at.isoformat(),
+                "sha256": _digest(secret),
+            }
             pipeline.hset(_record(key.id), mapping=fields)
             pipeline.sadd(KEYS_KEY, key.id)
             pipeline.sadd(TENANTS_KEY, tenant)
@@ -83,21 +120,56 @@ class Tenants:
         return key, secret
 
     def keys(self) -> list[ApiKey]:
-        """All keys, by tenant and age."""
+        """All keys that are still worth something, by tenant and age."""
         with redis_errors():
             ids = cast("set[str]", self._redis.smembers(KEYS_KEY))
-            records = [cast("dict[str, str]", self._redis.hgetall(_record(key_id))) for key_id in ids]
-        found = [
-            ApiKey(
-                id=fields["id"],
-                tenant=fields["tenant"],
-                label=fields["label"],
-                created_at=datetime.fromisoformat(fields["created_at"]),
-            )
-            for fields in records
-            if fields
-        ]
+            found = [key for key_id in ids if (key := self._read(key_id))]
         return sorted(found, key=lambda key: (key.tenant, key.created_at, key.id))
+
+    def _read(self, key_id: str) -> ApiKey | None:
+        fields = cast("dict[str, str]", self._redis.hgetall(_record(key_id)))
+        if not fields:
+            self._redis.srem(KEYS_KEY, key_id)  # it has expired
+            return None
+        left_s = self._redis.ttl(_record(key_id))
+        return ApiKey(
+            id=fields["id"],
+            tenant=fields["tenant"],
+            label=fields["label"],
+            created_at=datetime.fromisoformat(fields["created_at"]),
+            scopes=_scopes(fields.get("scopes")),
+            expires_at=self._now() + timedelta(seconds=left_s) if left_s >= 0 else None,
+        )
+
+    def _now(self) -> datetime:
+        seconds, _ = self._redis.time()
+        return datetime.fromtimestamp(seconds, UTC)
+
+    def rotate(self, key_id: str, grace_s: int) -> tuple[ApiKey, str]:
+        """Make a key's successor, for the same tenant and the same scopes; both are good for a while.
+
+        Args:
+            key_id: Which key is to be replaced.
+            grace_s: Seconds for which it is still good; never longer than it would have been.
+
+        Returns:
+            As `create_key`.
+
+        Raises:
+            NotFoundError: There is no such key.
+            ConflictError: Its tenant is being deleted.
+        """
+        with redis_errors():
+            old = self._read(key_id)
+        if old is None:
+            raise NotFoundError(f"there is no key {key_id}")
+        made = self.create_key(old.tenant, old.label, old.scopes)
+        if grace_s <= 0:
+            self.revoke(key_id)
+        else:
+            with redis_errors():
+                self._redis.expire(_record(key_id), grace_s, lt=True)
+        return made
 
     def revoke(self, key_id: str) -> None:
         """Make a key worthless, from the next request on.
@@ -143,23 +215,25 @@ class Tenants:
         with redis_errors():
             self._redis.srem(LEAVING_KEY, tenant)
 
-    def authenticate(self, secret: str) -> str:
-        """The tenant that a key belongs to.
+    def authenticate(self, secret: str) -> Access:
+        """What a key gives.
 
         Raises:
             AuthenticationError: It is none of ours, or was revoked.
         """
         if _KEY.fullmatch(secret):
             with redis_errors():
-                tenant, digest = self._redis.hmget(_record(id_of_key(secret)), ["tenant", "sha256"])
-            if tenant and digest and hmac.compare_digest(str(digest), _digest(secret)):
-                return str(tenant)
+                fields = self._redis.hmget(_record(id_of_key(secret)), ["tenant", "scopes", "sha256"])
+            tenant, scopes, digest = cast("list[str | None]", fields)
+            if tenant and digest and hmac.compare_digest(digest, _digest(secret)):
+                return Access(tenant, frozenset(_scopes(scopes)))
         raise AuthenticationError("the API key is not known here; it may have been revoked")
 
-    def tenant_of_key(self, key_id: str) -> str | None:
-        """The tenant that a key belongs to; None if it was revoked."""
+    def access_of_key(self, key_id: str) -> Access | None:
+        """What a key gives that was shown before; None if it was revoked, or has expired."""
         with redis_errors():
-            return cast("str | None", self._redis.hget(_record(key_id), "tenant"))
+            tenant, scopes = cast("list[str | None]", self._redis.hmget(_record(key_id), ["tenant", "scopes"]))
+        return Access(tenant, frozenset(_scopes(scopes))) if tenant else None
 
 
 def id_of_key(secret: str) -> str:
@@ -179,6 +253,11 @@ def check_tenant(name: str) -> None:
     """
     if not _TENANT.fullmatch(name):
         raise ConfigError(f"tenant: {name!r} is not one of small letters, digits and '-', at most 32")
+
+
+def _scopes(kept: str | None) -> tuple[str, ...]:
+    """A record's scopes; keys of older versions are for everything."""
+    return SCOPES if kept is None else tuple(kept.split(","))
 
 
 def _record(key_id: str) -> str:

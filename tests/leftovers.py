@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import redis
 
 from service.job_records import LOOSE_KEY, RUNNING_KEY
-from service.queue import PRIORITY_STEPS, TASK_NAMES
+from service.lines import PRIORITY_STEPS
+from service.queue import TASK_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -91,7 +92,9 @@ def _wrong_states(client: Any) -> Iterator[str]:
         for key in client.scan_iter("ps:job:*")
     }
     listed = {RUNNING_KEY: "running", "ps:finished": None}
-    listed |= {key: "queued" for pattern in ("queued", "waiting") for key in client.scan_iter(f"ps:{pattern}:*")}
+    listed |= {
+        key: "queued" for pattern in ("queued", "waiting", "line") for key in client.scan_iter(f"ps:{pattern}:*")
+    }
     for key, wanted in listed.items():
         for job_id in client.zrange(key, 0, -1):
             state = jobs.get(job_id, "unknown")

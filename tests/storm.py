@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 CLIENTS = 6
-PATIENCE_S = 300
+PATIENCE_S = 900
 RESTARTS = 20
 """Tries to start a service whose predecessor is still dying."""
 RAWS = 4

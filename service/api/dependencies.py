@@ -13,7 +13,9 @@ from starlette.concurrency import run_in_threadpool
 from service.admission import Admission
 from service.api.courtesy import Courtesy
 from service.api.guesses import Guesses
+from service.api.scopes import check_scopes
 from service.api.sessions import COOKIE, check_same_origin
+from service.api.streams import Streams
 from service.captures import CaptureStore
 from service.erasure import Estate
 from service.errors import AuthenticationError
@@ -28,7 +30,7 @@ from service.resumable import ResumableUploads
 from service.sessions import Sessions
 from service.settings import Settings
 from service.storage import BlobStore, make_blob_store
-from service.tenants import Tenants
+from service.tenants import SCOPES, Access, Tenants
 from service.worker.celery_app import make_celery_app
 from training.registry import Registry
 
@@ -50,6 +52,7 @@ class Services:
     metrics: ApiMetrics
     courtesy: Courtesy
     guesses: Guesses
+    streams: Streams
 
     @property
     def estate(self) -> Estate:
@@ -85,6 +88,7 @@ def make_services(settings: Settings) -> Services:
         metrics=ApiMetrics(jobs, settings.worker_metrics_dir, settings.data_dir),
         courtesy=Courtesy(),
         guesses=Guesses(settings.max_wrong_keys_per_minute),
+        streams=Streams(settings.max_event_streams_per_tenant),
     )
 
 
@@ -97,7 +101,9 @@ async def get_services(request: Request) -> Services:
 # uploads keep this process busy.
 ServicesDependency = Annotated[Services, Depends(get_services)]
 
-_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description="A key made by `photosite keys create`")
+_KEY = "A key made by `photosite keys create`; an operation names the scopes of which it must have one"
+
+_bearer = HTTPBearer(auto_error=False, scheme_name="ApiKey", description=_KEY)
 
 
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, scheme_name="Session", description="Begun by `POST /session`")
@@ -114,17 +120,19 @@ async def get_tenant(
     Raises:
         AuthenticationError: There is no key where one is needed, or it is not known.
         QuotaExceededError: Many wrong ones came from the same address.
-        PermissionDeniedError: A browser asks for a change that no page of ours has asked it for.
+        PermissionDeniedError: A browser asks for a change that no page of ours has asked it for; or the key is for
+            other things.
     """
     if credentials is not None:
-        return await services.guesses.judge(request, credentials.credentials, services.tenants.authenticate)
-    tenant = await run_in_threadpool(services.sessions.tenant_of, token) if token else None
-    check_same_origin(request, proof=tenant is not None)
-    if tenant is not None:
-        return tenant
-    if services.settings.require_keys:
-        raise AuthenticationError("an API key is needed: send it as `Authorization: Bearer KEY`, or sign in")
-    return LOCAL_TENANT
+        access = await services.guesses.judge(request, credentials.credentials, services.tenants.authenticate)
+    else:
+        found = await run_in_threadpool(services.sessions.access_of, token) if token else None
+        check_same_origin(request, proof=found is not None)
+        if found is None and services.settings.require_keys:
+            raise AuthenticationError("an API key is needed: send it as `Authorization: Bearer KEY`, or sign in")
+        access = found or Access(LOCAL_TENANT, frozenset(SCOPES))
+    check_scopes(access.scopes, request.method, request.scope["route"].path_format)
+    return access.tenant
 
 
 TenantDependency = Annotated[str, Depends(get_tenant)]

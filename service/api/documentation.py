@@ -82,6 +82,12 @@ def _operations(description: Mapping[str, Any]) -> Iterable[tuple[str, str, dict
             yield method.upper(), path, operation
 
 
+def _scopes(operation: Mapping[str, Any]) -> str:
+    """What a key must be for; nothing where none is needed."""
+    named = [scope for known in operation.get("security", ()) for scope in known.get("ApiKey", ())]
+    return f"<p class=quiet>A key for: {escape(' or '.join(named))}</p>" if named else ""
+
+
 class _Writer:
     """Writes operations as HTML."""
 
@@ -96,7 +102,7 @@ class _Writer:
         parameters = sorted(operation.get("parameters", ()), key=lambda each: _PLACES.index(each["in"]))
         return (
             f'<article id="{escape(operation["operationId"])}"><h3>{method} {escape(path)}</h3>{text}'
-            f"{self._parameters(parameters)}{self._body(operation.get('requestBody'))}"
+            f"{_scopes(operation)}{self._parameters(parameters)}{self._body(operation.get('requestBody'))}"
             f"<pre><code>{escape(self._curl(method, path, operation))}</code></pre>"
             f"<details><summary>Answers</summary>{self._answers(operation['responses'])}</details></article>"
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from fastapi import FastAPI
 
 from service.api.errors import declare_problem
-from service.api.sessions import SAFE_METHODS
+from service.api.scopes import scopes_for
 from service.schemas import FinetuneRequest, JobSchema, ProblemSchema
 
 if TYPE_CHECKING:
@@ -89,23 +89,24 @@ class Api(FastAPI):
             components[ProblemSchema.__name__] = ProblemSchema.model_json_schema(mode="serialization")
             components[FinetuneRequest.__name__] = FinetuneRequest.model_json_schema()  # its route reads it itself
             components[JobSchema.__name__]["examples"] = [EXAMPLE_JOB]
-            for method, operation in _operations(description):
+            for path, method, operation in _operations(description):
                 _summarise(operation)
-                if "security" in operation and method.upper() not in SAFE_METHODS:
+                if "security" in operation:
+                    scopes = sorted(scopes_for(method.upper(), path))
+                    operation["security"] = [dict.fromkeys(known, scopes) for known in operation["security"]]
                     operation["responses"].setdefault("403", declare_problem(403))
-                if "security" in operation:  # too many wrong keys
-                    operation["responses"].setdefault("429", declare_problem(429))
+                    operation["responses"].setdefault("429", declare_problem(429))  # too many wrong keys
                 if not self._needs_keys and "security" in operation:
                     operation["security"].insert(0, {})
         return super().openapi()
 
 
-def _operations(description: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Method and operation of each."""
-    for methods in description["paths"].values():
+def _operations(description: dict[str, Any]) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Path, method and operation of each."""
+    for path, methods in description["paths"].items():
         for method, operation in methods.items():
             if method in _OPERATIONS:
-                yield method, operation
+                yield path, method, operation
 
 
 def _summarise(operation: dict[str, Any]) -> None:

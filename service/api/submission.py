@@ -62,7 +62,10 @@ def accept(job: Job, services: Services, idempotency_key: str | None) -> Job:
     Raises:
         InvalidRequestError: The key was used for another request.
         AuthenticationError: The tenant was deleted while the request was on its way.
+        QueueFullError, QuotaExceededError: Others came while its upload did, and now too many wait.
     """
+    if not (idempotency_key and services.jobs.find_accepted(job.tenant, idempotency_key)):
+        services.admission.check_job(job.tenant, job.queue)
     idempotency = (idempotency_key, fingerprint(job)) if idempotency_key else None
     created = services.jobs.create(job, idempotency)
     check_not_deleted(job.tenant, services)

@@ -92,6 +92,7 @@ def run_api(arguments: argparse.Namespace) -> int:
     import uvicorn  # noqa: PLC0415
 
     from service.api.app import create_app  # noqa: PLC0415
+    from service.api.heads import bounded_heads  # noqa: PLC0415
     from service.traces import start_tracing  # noqa: PLC0415
 
     listener = _listener(arguments)
@@ -103,6 +104,7 @@ def run_api(arguments: argparse.Namespace) -> int:
         serve_metrics(settings.metrics_host, settings.api_metrics_port, app.state.services.metrics.registry)
     config = uvicorn.Config(
         app,
+        http=bounded_heads(settings),
         log_config=None,
         access_log=False,
         forwarded_allow_ips=settings.trusted_proxies,

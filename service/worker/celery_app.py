@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from kombu import Queue
 
-from service.queue import PRIORITY_STEPS, TASK_NAMES
+from service.lines import PRIORITY_STEPS
+from service.queue import TASK_NAMES
 
 if TYPE_CHECKING:
     from service.settings import Settings

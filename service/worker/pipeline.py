@@ -10,13 +10,12 @@ import logging
 import time
 from contextlib import suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from service.errors import (
     BrokerUnavailableError,
-    JobNotFoundError,
     LeaseLostError,
-    NewerRecordError,
     StorageUnavailableError,
 )
 from service.logs import log_fields
@@ -35,13 +34,11 @@ DISK_ERRORS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 logger = logging.getLogger(__name__)
 
 
-def run_job(job_id: str, workshop: Workshop) -> None:
-    """Do a job, if it is still to be done, and settle how it ended."""
-    job = None
-    with suppress(JobNotFoundError, NewerRecordError):  # erased while its message waited; or a newer worker's
-        job = workshop.jobs.claim(job_id)
+def run_job(queue: str, announced: str, workshop: Workshop) -> None:
+    """Do the job of a queue whose turn it is, now that a message says that there is one, and settle how it ended."""
+    job = workshop.jobs.claim_next(queue, announced)
     if job is None:
-        logger.info("job %s: nothing to do", job_id)
+        logger.info("job %s: nothing to do", announced)
         return
     with log_fields(job_id=job.id), span(job.kind, job.traceparent, job_id=job.id):
         _work(job, workshop)
@@ -69,11 +66,11 @@ def _attempt(job: Job, workshop: Workshop) -> str:
     except LeaseLostError:
         raise
     except PhotositeError as error:
-        return _settle(job, workshop, _storage_at_fault(error) or error)
+        return _settle(job, workshop, _storage_at_fault(error, workshop.settings.data_dir) or error)
     except Exception as error:  # the task boundary: whatever a file provokes must not leave its job running
         logger.exception("job %s: unexpected error", job.id)
         unexpected = PhotositeError("an unexpected error; the log says more", detail=repr(error))
-        return _settle(job, workshop, _storage_at_fault(error) or unexpected)
+        return _settle(job, workshop, _storage_at_fault(error, workshop.settings.data_dir) or unexpected)
     if done.kind == "denoise" and done.report:
         workshop.metrics.observe_denoised(done.report)
     return done.state
@@ -100,10 +97,16 @@ def _do(job: Job, workshop: Workshop, lease: Lease) -> Job:
     return work(job, workshop, lease)
 
 
-def _storage_at_fault(error: Exception) -> StorageUnavailableError | None:
-    """The disk's error behind one that the library raised, so that the job is tried again; None if it is none."""
+def _storage_at_fault(error: Exception, data_dir: Path) -> StorageUnavailableError | None:
+    """The disk's error behind one that the library raised, so that the job is tried again; None if it is none.
+
+    Whatever happens to a file of the data folder is the disk's: while the folder is not mounted, nothing is there.
+    """
     cause = error if isinstance(error, OSError) else error.__cause__
-    if isinstance(cause, OSError) and cause.errno in DISK_ERRORS:
+    if not isinstance(cause, OSError):
+        return None
+    is_ours = isinstance(cause.filename, str) and Path(cause.filename).is_relative_to(data_dir)
+    if cause.errno in DISK_ERRORS or is_ours:
         return StorageUnavailableError("the data folder cannot be read or written", detail=str(cause))
     return None
 

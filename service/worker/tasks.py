@@ -28,7 +28,7 @@ from service.worker.celery_app import make_celery_app
 from training.errors import ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from celery import Celery
 
@@ -82,11 +82,15 @@ class WorkerProcess:
             self._workshop = make_workshop(self._settings)
         return self._workshop
 
-    def work(self, job_id: str) -> None:
-        """Do a job of any kind."""
-        from service.worker.pipeline import run_job  # noqa: PLC0415  (what it imports belongs after the fork)
+    def work_on(self, queue: str) -> Callable[[str], None]:
+        """What to do with a queue's messages: a job of any kind."""
 
-        run_job(job_id, self.workshop)
+        def work(job_id: str) -> None:
+            from service.worker.pipeline import run_job  # noqa: PLC0415  (what it imports belongs after the fork)
+
+            run_job(queue, job_id, self.workshop)
+
+        return work
 
     def render(self, ticket: str) -> None:
         """Make the picture that a ticket asks for."""
@@ -124,7 +128,7 @@ def make_worker_app(settings: Settings, queues: Sequence[str] = tuple(TASK_NAMES
     process = WorkerProcess(settings, denoises=set(queues) != {"preview"})
     for queue, name in TASK_NAMES.items():
         limit_s = settings.long_job_time_limit_s if queue in LONG_QUEUES else settings.job_time_limit_s
-        app.task(name=name, time_limit=limit_s)(process.work)
+        app.task(name=name, time_limit=limit_s)(process.work_on(queue))
     app.task(name=RENDER_TASK, time_limit=RENDER_TIME_LIMIT_S)(process.render)
     worker_process_init.connect(process.start, weak=False)
     worker_process_shutdown.connect(process.end, weak=False)

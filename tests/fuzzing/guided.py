@@ -57,6 +57,7 @@ def main() -> None:
     with atheris.instrument_imports(include=["training.raw", "training.noise"]):
         from training.errors import RawError
         from training.raw.dng import read_metadata
+        from training.raw.foreign import _check_directories
         from training.raw.kinds import foreign_kind
         from training.raw.layout import find_mosaic
         from training.raw.previews import find_previews, preview_ranges
@@ -72,6 +73,7 @@ def main() -> None:
         os.ftruncate(file, 0)
         os.pwrite(file, data, 0)
         try:
+            _check_directories(path)
             with open_tiff(path) as tiff:
                 for place in find_previews(tiff):
                     preview_ranges(tiff, place.directory)

@@ -99,13 +99,15 @@ class Judge:
         if np.array_equal(raw.mosaic, honest.mosaic):
             self.tally.as_before += 1
             return None
-        restored = path.with_name(f"restored-{honest.name}")
-        restored.write_bytes(restore_description(path.read_bytes(), honest.data, honest.anatomy))
         seen: list[str] = []
         if self._is_confirmed(path, raw, seen):
             return None
-        if _holds(restored, self.decoder, raw.mosaic) and self._is_confirmed(restored, raw, seen):
-            return None
+        restored = path.with_name(f"restored-{honest.name}")
+        for storage in (False, True):
+            restored.write_bytes(restore_description(path.read_bytes(), honest.data, honest.anatomy, storage=storage))
+            same = _read_again(restored, self.decoder)
+            if same and np.array_equal(same.mosaic, raw.mosaic) and self._is_confirmed(restored, same, seen):
+                return None
         return f"no other program reads these pixels: {'; '.join(seen) or 'all refuse the file'}"
 
     def _is_confirmed(self, path: Path, raw: RawImage, seen: list[str]) -> bool:
@@ -119,11 +121,11 @@ class Judge:
         return False
 
 
-def _holds(path: Path, decoder: Decoder, mosaic: NDArray[np.uint16]) -> bool:
+def _read_again(path: Path, decoder: Decoder) -> RawImage | None:
     try:
-        return np.array_equal(read_raw(path, decoder).mosaic, mosaic)
+        return read_raw(path, decoder)
     except RawError:
-        return False
+        return None
 
 
 def _difference(theirs: NDArray[np.uint16], ours: NDArray[np.uint16]) -> str:

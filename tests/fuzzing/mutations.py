@@ -118,16 +118,20 @@ def mutate(data: bytes, anatomy: Anatomy, mutations: Sequence[Mutation]) -> byte
     return bytes(changed)
 
 
-def restore_description(damaged: bytes, honest: bytes, anatomy: Anatomy) -> bytes:
-    """The damaged file with every tag as it was that does not say how the mosaic is stored.
+def restore_description(damaged: bytes, honest: bytes, anatomy: Anatomy, *, storage: bool) -> bytes:
+    """The honest file with the damaged one's pixels, and, unless `storage`, what that says of how they are stored.
 
     Other readers refuse files for reasons that have nothing to do with pixels: a colour matrix of one number.
     """
-    restored = bytearray(damaged)
-    for entry in anatomy.entries:
-        if entry.entry_offset not in anatomy.storage:
-            for start, size in ((entry.entry_offset, anatomy.form.entry_size), (entry.value_offset, entry.size)):
-                _write(restored, start, honest[start : start + size])
+    kept = list(anatomy.chunks)
+    for entry in anatomy.entries if not storage else ():
+        if entry.entry_offset in anatomy.storage:
+            kept += [(entry.entry_offset, anatomy.form.entry_size), (entry.value_offset, entry.size)]
+    restored = bytearray(honest)
+    for start, size in kept:
+        _write(restored, start, damaged[start : start + size])
+    if any(start + size > len(damaged) for start, size in anatomy.chunks):  # what was cut off must stay away
+        del restored[len(damaged) :]
     return bytes(restored)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -28,15 +29,23 @@ def strict(server_binary: str, models_dir: Path, tmp_path_factory: pytest.TempPa
         "PHOTOSITE_UPLOAD_IDLE_TIMEOUT_S": "2",
         "PHOTOSITE_MIN_UPLOAD_BYTES_PER_S": "2000",
         "PHOTOSITE_MAX_CONCURRENT_REQUESTS": "2",
+        "PHOTOSITE_MAX_HEADER_BYTES": "20000",
+        "PHOTOSITE_MAX_EVENT_STREAMS_PER_TENANT": "1",
+        "PHOTOSITE_MAX_FINETUNE_MINUTES": "5",
     }
     with serve(tmp_path_factory.mktemp("strict") / "data", **settings) as running:
         yield running
 
 
+def reach(service: RunningService) -> socket.socket:
+    """A connection on which nothing has been said."""
+    url = service.client.base_url
+    return socket.create_connection((url.host, url.port or 80), timeout=60)
+
+
 def connect(service: RunningService, length: int) -> socket.socket:
     """A request to denoise whose body is still to come."""
-    url = service.client.base_url
-    connection = socket.create_connection((url.host, url.port or 80), timeout=60)
+    connection = reach(service)
     connection.sendall(f"POST /denoise HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n".encode())
     return connection
 
@@ -93,9 +102,75 @@ def test_more_requests_than_may_be_served_are_refused_as_a_problem(strict: Runni
 
 
 def test_idle_connections_are_no_load(strict: RunningService) -> None:
-    url = strict.client.base_url
-    connections = [socket.create_connection((url.host, url.port or 80)) for _ in range(10)]
+    connections = [reach(strict) for _ in range(10)]
     time.sleep(0.2)
     assert strict.client.get("/jobs").status_code == 200
     for connection in connections:
         connection.close()
+
+
+def test_headers_without_end_are_refused(strict: RunningService) -> None:
+    most = 8 << 20
+    with reach(strict) as connection:
+        connection.sendall(b"GET /jobs HTTP/1.1\r\nHost: x\r\n")
+        connection.settimeout(0.02)
+        answer, sent = b"", 0
+        while not answer and sent < most:
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                sent += connection.send(b"X-More: " + b"a" * 8000 + b"\r\n")
+                answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"application/problem+json" in answer
+    assert sent < most
+    assert strict.client.get("/jobs").status_code == 200
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /jobs HTTP/1.1\r\nHos"], ids=["nothing", "half a head"])
+def test_headers_that_do_not_come_are_not_waited_for(strict: RunningService, said: bytes) -> None:
+    with reach(strict) as connection:
+        connection.sendall(said)
+        answer = connection.recv(65536)
+        assert answer.startswith(b"HTTP/1.1 408 " if said else b"")
+        assert bool(answer) == bool(said)
+        assert connection.recv(65536) == b""
+
+
+def test_requests_one_after_the_other_on_a_connection_are_all_answered(strict: RunningService) -> None:
+    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
+    with reach(strict) as connection:
+
+        def ask(count: int) -> None:
+            connection.sendall(request * count)
+            answers = b""
+            while answers.count(b'"alive"') < count:
+                answers += connection.recv(65536)
+            assert answers.count(b"HTTP/1.1 200 ") == count
+
+        for _ in range(3):
+            time.sleep(1)  # together longer than one head may take
+            ask(1)
+        ask(3)
+
+
+def test_a_tenant_has_so_many_streams_of_events(strict: RunningService, big_raw: Path) -> None:
+    job = strict.client.post(
+        "/denoise?model=slow", content=big_raw.read_bytes(), headers={"Prefer": "respond-async"}
+    ).json()
+    with strict.client.stream("GET", job["links"]["events"]) as stream:
+        lines = stream.iter_lines()  # which must not be collected: that would end it
+        assert next(lines)
+        refused = strict.client.get(job["links"]["events"])
+    assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
+    assert int(refused.headers["retry-after"]) > 0
+    strict.client.delete(job["links"]["self"])
+    wait_until(lambda: strict.client.get(job["links"]["events"]).status_code == 200)
+
+
+def test_a_fine_tuning_may_ask_for_so_many_minutes(strict: RunningService) -> None:
+    asked = {"captures": ["0" * 32], "name": "mine", "minutes": 6}
+    answer = strict.client.post("/jobs/finetune", json=asked)
+    assert (answer.status_code, answer.json()["detail"]) == (
+        422,
+        "body.minutes: at most 5 are given to a fine-tuning here",
+    )
+    assert strict.client.post("/jobs/finetune", json={**asked, "minutes": 5}).status_code == 404, "no such capture"

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-from service_process import serve
+from service_process import serve, wait_until
 from tiny_models import publish_model
 
 if TYPE_CHECKING:
@@ -183,6 +183,79 @@ def test_a_revoked_key_is_worthless_at_once(guarded: RunningService) -> None:
     assert httpx.get(f"{guarded.address}/jobs", headers=headers, trust_env=False).status_code == 401
 
 
+ALLOWED = {
+    "read": {"get", "head", "options"},
+    "denoise": {"post /denoise", "delete /jobs/{job_id}", "delete /batches/{batch}"},
+    "train": {"post /jobs/finetune", "post /jobs/validate", "post /captures", "delete /captures/{capture_id}"},
+    "models": {"put /models/{model}/default", "delete /models/{model}"},
+}
+"""What keys of one scope may do, as methods or as operations; and whoever hands in raws may upload them in pieces."""
+
+
+@pytest.mark.parametrize("scope", ALLOWED)
+def test_a_key_is_good_for_what_it_was_made_for_alone(guarded: RunningService, scope: str) -> None:
+    key = photosite("keys", "create", "lab", "--scopes", scope, "--data-dir", str(guarded.data_dir)).strip()
+    allowed = ALLOWED[scope] | ({"delete /jobs/{job_id}"} if scope == "train" else set())
+    with httpx.Client(
+        base_url=guarded.address, headers={"Authorization": f"Bearer {key}", **TUS}, timeout=60, trust_env=False
+    ) as client:
+        for method, path, _ in owned_routes(guarded):
+            answer = client.request(method, re.sub(r"\{\w+\}", "0" * 32, path))
+            uploads = path in {"/uploads", "/uploads/{upload_id}"}
+            may = (uploads and scope in {"denoise", "train"}) or bool({method, f"{method} {path}"} & allowed)
+            assert (method, path, answer.status_code != 403) == (method, path, may)
+            assert may or method == "head" or answer.json()["code"] == "permission_denied"
+
+
+def test_a_session_is_for_no_more_than_its_key(guarded: RunningService) -> None:
+    key = photosite("keys", "create", "lab", "--scopes", "read,train", "--data-dir", str(guarded.data_dir)).strip()
+    with httpx.Client(base_url=guarded.address, trust_env=False) as browser:
+        browser.post("/session", json={"key": key}).raise_for_status()
+        assert browser.get("/jobs").status_code == 200
+        refused = browser.put("/models/tiny/default", headers={"Sec-Fetch-Site": "same-origin"})
+        assert (refused.status_code, refused.json()["detail"]) == (
+            403,
+            "the API key is not for that: it needs the scope models",
+        )
+
+
+def test_a_key_and_its_successor_are_both_good_for_a_while(guarded: RunningService) -> None:
+    folder = ("--data-dir", str(guarded.data_dir))
+    old = photosite("keys", "create", "lab", "--label", "to be replaced", "--scopes", "read", *folder).strip()
+    new = photosite("keys", "rotate", old.split("_")[1], "--grace", "3", *folder).strip()
+    listed = [json.loads(line) for line in photosite("keys", "list", "--json", *folder).splitlines()]
+    pair = [key for key in listed if key["label"] == "to be replaced"]
+    assert {key["id"]: (key["tenant"], key["scopes"], key["expires_at"] is None) for key in pair} == {
+        new.split("_")[1]: ("lab", ["read"], True),
+        **({old.split("_")[1]: ("lab", ["read"], False)} if len(pair) == 2 else {}),  # it may be over already
+    }
+
+    def status(key: str) -> int:
+        headers = {"Authorization": f"Bearer {key}"}
+        return httpx.get(f"{guarded.address}/jobs", headers=headers, trust_env=False).status_code
+
+    assert status(new) == 200
+    wait_until(lambda: status(old) == 401, 30)
+    assert status(new) == 200
+    assert old.split("_")[1] not in photosite("keys", "list", *folder)
+
+
+def test_a_key_can_be_replaced_at_once(guarded: RunningService) -> None:
+    folder = ("--data-dir", str(guarded.data_dir))
+    old = photosite("keys", "create", "lab", *folder).strip()
+    photosite("keys", "rotate", old.split("_")[1], "--grace", "0", *folder)
+    headers = {"Authorization": f"Bearer {old}"}
+    assert httpx.get(f"{guarded.address}/jobs", headers=headers, trust_env=False).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "arguments", [("create", "lab", "--scopes", "read,fly"), ("create", "lab", "--scopes", ""), ("rotate", "0" * 12)]
+)
+def test_keys_that_cannot_be_are_not_made(guarded: RunningService, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(subprocess.CalledProcessError):
+        photosite("keys", *arguments, "--data-dir", str(guarded.data_dir))
+
+
 def test_keys_are_not_kept_in_clear(guarded: RunningService) -> None:
     secret = guarded.client.headers["Authorization"].removeprefix("Bearer ")
     for path in guarded.data_dir.rglob("*"):
@@ -214,3 +287,23 @@ def test_a_tenants_models_and_default_are_its_own(
         assert (refused.status_code, refused.json()["code"]) == (403, "permission_denied")
     refused = stranger.post(f"/denoise?model={own_model}", content=raw.read_bytes())
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+
+
+def test_a_single_job_does_not_wait_for_all_of_another_tenants(
+    guarded: RunningService, stranger: httpx.Client, raw: Path
+) -> None:
+    """It begins when the job that runs is done, or after one more that a worker had begun before it came."""
+    later = {"Prefer": "respond-async"}
+    greedy = [
+        guarded.client.post(f"/denoise?strength=0.{number}", content=raw.read_bytes(), headers=later).json()["id"]
+        for number in range(10, 40)
+    ]
+    accepted = stranger.post("/denoise?model=tiny", content=raw.read_bytes(), headers=later).json()
+    place = stranger.get(accepted["links"]["self"]).json()["place"]
+    assert place is None or place["ahead"] <= 1, "others' 30 jobs are one to it"
+    for job in [accepted["id"], *greedy]:
+        owner = stranger if job == accepted["id"] else guarded.client
+        wait_until(lambda job=job, owner=owner: owner.get(f"/jobs/{job}").json()["state"] == "succeeded", 120)  # type: ignore[misc]
+    began = sorted(guarded.client.get(f"/jobs/{job}").json()["started_at"] for job in greedy)
+    shown = stranger.get(f"/jobs/{accepted['id']}").json()
+    assert sum(shown["created_at"] < other < shown["started_at"] for other in began) <= 2

@@ -43,8 +43,8 @@ OPEN = {"GET /health/live", "GET /health/ready", "GET /metrics", "GET /session",
 DONE = "gemessen-日本"
 FILES = "/jobs/{job_id}/files/{name}"
 
-RARE = {"PATCH /uploads/{upload_id}", "GET /jobs/results.zip", "POST /session"}
-"""What needs values that belong together; asked for by hand."""
+RARE = {"POST /uploads", "PATCH /uploads/{upload_id}", "GET /jobs/results.zip", "POST /session"}
+"""What needs values that belong together, which chance may miss; asked for by hand."""
 
 ANY_BYTES = "a body of any bytes is as described, but not every one is a raw"
 A_CURSOR = "a cursor is what the listing gave, and only it can tell"
@@ -326,7 +326,7 @@ def test_every_answer_is_as_described(make_app: Callable[[bool], FastAPI], raw: 
     headers = {"Authorization": f"Bearer {services.tenants.create_key(tenant)[1]}"} if require_keys else {}
     findings = explore(app, headers, Stock(services, tenant, raw).fill())
     assert findings.faults == {}
-    assert findings.answered(200, 201, 202, 204) == {label for label, _ in findings.statuses} - RARE
+    assert findings.answered(200, 201, 202, 204) | RARE == {label for label, _ in findings.statuses}
     assert sum(findings.statuses.values()) > 1000
 
 

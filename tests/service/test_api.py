@@ -211,6 +211,7 @@ def test_the_documentation_shows_every_operation_and_asks_no_other_host(app: Fas
         for method, operation in methods.items():
             assert f'<article id="{operation["operationId"]}"><h3>{method.upper()} {path}</h3>' in page.text
             assert html.escape(operation["summary"]) in page.text
+    assert "A key for: denoise or train" in page.text
     for address in re.findall(r'(?:href|src)="([^"]*)"', page.text):
         assert address.startswith(("/", "#"))
     assert "curl -X POST" in page.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -22,8 +23,6 @@ from training.manifest import read_manifest
 from training.registry import MANIFEST_NAME, default_registry, new_version
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from service.worker.workshop import Workshop
     from training.registry import ModelRef
 
@@ -139,7 +138,9 @@ def test_a_full_disk_is_the_storages_fault_however_it_is_told() -> None:
     full, missing = OSError(errno.ENOSPC, "full"), FileNotFoundError(errno.ENOENT, "missing")
     told = ConfigError("the checkpoint cannot be written")
     told.__cause__ = full
-    assert isinstance(_storage_at_fault(full), StorageUnavailableError)
-    assert isinstance(_storage_at_fault(told), StorageUnavailableError)
-    assert _storage_at_fault(missing) is None
-    assert _storage_at_fault(ConfigError("no model")) is None
+    away = NotADirectoryError(errno.ENOTDIR, "not a directory", "/data/blobs/unfinished/result.dng")
+    for error in (full, told, away):
+        assert isinstance(_storage_at_fault(error, Path("/data")), StorageUnavailableError)
+    assert _storage_at_fault(away, Path("/elsewhere")) is None
+    assert _storage_at_fault(missing, Path("/data")) is None
+    assert _storage_at_fault(ConfigError("no model"), Path("/data")) is None

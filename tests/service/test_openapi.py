@@ -15,6 +15,7 @@ from service.api.bodies import MAX_BODY_BYTES, MAX_DEPTH, parse_json
 from service.api.checks import REPEATABLE
 from service.errors import InvalidRequestError
 from service.settings import Settings
+from service.tenants import SCOPES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -136,12 +137,37 @@ def test_every_reference_leads_somewhere(description: dict[str, Any]) -> None:
 
 
 def test_a_key_is_asked_for_everywhere_but_where_it_is_not(make_app: Callable[[bool], FastAPI]) -> None:
-    known = [{"ApiKey": []}, {"Session": []}]
-    for require_keys, wanted in ((True, known), (False, [{}, *known])):
+    known = [{"ApiKey"}, {"Session"}]
+    for require_keys, wanted in ((True, known), (False, [set(), *known])):
         description = make_app(require_keys).openapi()
         assert description["components"]["securitySchemes"]["ApiKey"]["scheme"] == "bearer"
         for path, method, operation in operations(description):
-            assert (path, method, operation.get("security")) == (path, method, None if path in OPEN else wanted)
+            found = [set(each) for each in operation["security"]] if "security" in operation else None
+            assert (path, method, found) == (path, method, None if path in OPEN else wanted)
+
+
+def test_every_operation_names_the_scopes_that_let_one_in(description: dict[str, Any]) -> None:
+    found = {
+        (method, path): operation["security"][0]["ApiKey"]
+        for path, method, operation in operations(description)
+        if path not in OPEN
+    }
+    for (method, path), scopes in found.items():
+        assert scopes
+        assert set(scopes) <= set(SCOPES)
+        assert "403" in description["paths"][path][method]["responses"]
+        assert ("read" in scopes) == (method in {"get", "head", "options"}), (method, path)
+    assert {(operation, *scopes) for operation, scopes in found.items() if operation[0] != "get"} >= {
+        (("post", "/denoise"), "denoise"),
+        (("post", "/jobs/finetune"), "train"),
+        (("post", "/jobs/validate"), "train"),
+        (("post", "/captures"), "train"),
+        (("put", "/models/{model}/default"), "models"),
+        (("delete", "/models/{model}"), "models"),
+        (("delete", "/jobs/{job_id}"), "denoise", "train"),
+        (("patch", "/uploads/{upload_id}"), "denoise", "train"),
+        (("head", "/uploads/{upload_id}"), "denoise", "read", "train"),
+    }
 
 
 @pytest.mark.parametrize("path", ["/denoise", "/captures"])

@@ -342,3 +342,24 @@ def test_a_blob_is_stored_although_its_folder_is_removed_meanwhile(
     monkeypatch.setattr(storage, "_make_folder", make_and_lose)
     put(store)
     assert (len(times), store.local_path(KEY).read_bytes()) == (3, DATA)
+
+
+def lose_folder(root: Path) -> None:
+    """What is not mounted any more: something else lies there."""
+    (root / "unfinished").rename(root / "aside")
+    (root / "unfinished").touch()
+
+
+def test_a_folder_that_goes_away_is_the_storages_fault(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path, lambda _blob: None)
+    with pytest.raises(StorageUnavailableError), store.writer("studio") as writer:  # noqa: PT012  (all of it goes wrong)
+        writer.write(DATA)
+        lose_folder(tmp_path)
+        writer.commit()
+
+
+def test_what_a_job_was_at_is_told_although_its_folder_goes_away(tmp_path: Path) -> None:
+    store = LocalBlobStore(tmp_path, lambda _blob: None)
+    with pytest.raises(ConfigError, match="what the job says"), store.scratch():  # noqa: PT012  (the same)
+        lose_folder(tmp_path)
+        raise ConfigError("what the job says")

@@ -32,7 +32,7 @@ from training.raw.layout import MIN_SIDE, camera_name, find_mosaic
 from training.raw.levels import Levels
 from training.raw.opcodes import Opcode, depend_on_numbers, find_bad_pixels, parse_opcodes
 from training.raw.patterns import channel_grid, tile_cell
-from training.raw.tiff import open_tiff
+from training.raw.tiff import SHORT, open_tiff
 from training.raw.xmp import denoiser_of
 
 if TYPE_CHECKING:
@@ -190,11 +190,14 @@ def _black_level(tiff: TiffFile, layout: MosaicLayout) -> tuple[float, ...]:
 
 def _linearization_table(tiff: TiffFile, layout: MosaicLayout) -> NDArray[np.uint16] | None:
     """(n,) uint16: the number that stands for each stored one; None where the file has no table."""
-    if tags.LINEARIZATION_TABLE not in layout.directory.entries:
+    entry = layout.directory.entries.get(tags.LINEARIZATION_TABLE)
+    if entry is None:
         return None
+    if entry.type != SHORT or not entry.count:
+        raise UnreadableRawError("the LinearizationTable does not hold numbers of 16 bits")
     table = np.array(tiff.integers(layout.directory, tags.LINEARIZATION_TABLE))
-    if not len(table) or table.min() < 0 or table.max() > 65535:
-        raise UnreadableRawError("the LinearizationTable is empty or holds numbers outside 0 … 65535")
+    if table.min() == table.max():
+        raise UnreadableRawError("the LinearizationTable makes all photosites alike")
     return table.astype(np.uint16)
 
 

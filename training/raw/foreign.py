@@ -11,7 +11,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 from dataclasses import dataclass
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -84,35 +83,39 @@ def read_foreign(path: Path, kind: str, decoder: Decoder | None = None) -> Forei
 def _check_directories(path: Path) -> None:
     """Refuse a TIFF that LibRaw would decode to nonsense without a word.
 
-    Where a mosaic's directory does not say where it lies, it would take the file's header for it; what is missing at a
-    file's end, it would take for zeros; a table that only DNGs have, it would apply. Other kinds of files, and
-    directories that are too odd for us, are its to judge.
+    Where a mosaic's directory does not say where it lies, it would take the file's header for it; a table that only
+    DNGs have, it would apply. Whether a file is cut off it shows itself (`libraw.py`): how many bytes a mosaic has is
+    not always said rightly by honest files. Other kinds of files, and what makes no sense to us, are its to judge.
     """
     try:
-        with open_tiff(path) as tiff:
-            size, directories = tiff.size, tiff.directories
-            found = [_extents(tiff, directory) for directory in directories]
+        tiff = open_tiff(path, tolerant=True)
     except RawError:
         return
-    for extents in found:
-        if extents is not None and not all(_HEADER_BYTES <= start < size for start, _ in extents or [(0, 0)]):
-            raise UnreadableRawError("the file is corrupt: it does not say where its mosaic lies")
-        if extents is not None and any(start + count > size for start, count in extents):
-            raise UnreadableRawError(f"the file is cut off: its mosaic ends after its {size} bytes")
-    if any(tags.LINEARIZATION_TABLE in directory.entries for directory in directories):
-        raise UnreadableRawError("the file is corrupt: it is no DNG, but has a DNG's LinearizationTable")
+    with tiff:
+        for directory in tiff.directories:
+            if tags.LINEARIZATION_TABLE in directory.entries:
+                raise UnreadableRawError("the file is corrupt: it is no DNG, but has a DNG's LinearizationTable")
+            if _is_mosaic(tiff, directory) and not _has_a_place(tiff, directory):
+                raise UnreadableRawError("the file is corrupt: it does not say where its mosaic lies")
 
 
-def _extents(tiff: TiffFile, directory: Directory) -> list[tuple[int, int]] | None:
-    """Where a mosaic's strips or tiles begin, and their sizes, 0 for unknown; None for another directory."""
-    meaning = tiff.integer(directory, tags.PHOTOMETRIC_INTERPRETATION, -1)
-    is_mosaic = meaning == tags.COLOR_FILTER_ARRAY or tags.CFA_PATTERN in directory.entries
-    if not is_mosaic or tags.IMAGE_WIDTH not in directory.entries:
-        return None
-    for places, sizes in ((tags.STRIP_OFFSETS, tags.STRIP_BYTE_COUNTS), (tags.TILE_OFFSETS, tags.TILE_BYTE_COUNTS)):
-        if places in directory.entries:
-            return list(zip_longest(tiff.integers(directory, places), tiff.integers(directory, sizes), fillvalue=0))
-    return []
+def _is_mosaic(tiff: TiffFile, directory: Directory) -> bool:
+    is_filtered = tags.COLOR_FILTER_ARRAY in _numbers(tiff, directory, tags.PHOTOMETRIC_INTERPRETATION)
+    return (is_filtered or tags.CFA_PATTERN in directory.entries) and tags.IMAGE_WIDTH in directory.entries
+
+
+def _has_a_place(tiff: TiffFile, directory: Directory) -> bool:
+    """Whether a mosaic's strips or tiles all begin in the file, after its header."""
+    starts = _numbers(tiff, directory, tags.STRIP_OFFSETS) or _numbers(tiff, directory, tags.TILE_OFFSETS)
+    return bool(starts) and all(_HEADER_BYTES <= start < tiff.size for start in starts)
+
+
+def _numbers(tiff: TiffFile, directory: Directory, tag: int) -> tuple[float, ...]:
+    """The numbers of a tag; none where it is missing, or holds none."""
+    try:
+        return tiff.values(directory, tag)
+    except UnreadableRawError:
+        return ()
 
 
 def _metadata(facts: dict[str, Any], shape: tuple[int, ...], make: str, model: str, kind: str) -> RawMetadata:

@@ -231,9 +231,12 @@ def _predictor_step(tiff: TiffFile, directory: Directory, compression: int, bits
 
 
 def _interleave(tiff: TiffFile, directory: Directory) -> tuple[int, int]:
-    rows, columns = (
-        tiff.integer(directory, tag, 1) for tag in (tags.ROW_INTERLEAVE_FACTOR, tags.COLUMN_INTERLEAVE_FACTOR)
-    )
+    names = (tags.ROW_INTERLEAVE_FACTOR, tags.COLUMN_INTERLEAVE_FACTOR)
+    factors = [tiff.integers(directory, tag, (1,), most=16) for tag in names]
+    for tag, numbers in zip(names, factors, strict=True):
+        if len(numbers) != 1:
+            raise UnreadableRawError(f"tag {tag} (interleave factor) holds {len(numbers)} numbers, not one")
+    rows, columns = (numbers[0] for numbers in factors)
     if not (1 <= rows <= _MOST_FIELDS and 1 <= columns <= _MOST_FIELDS):
         _refuse(tiff, f"the mosaic's rows and columns are stored in {rows}×{columns} fields")
     return rows, columns

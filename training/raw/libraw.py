@@ -11,9 +11,10 @@ Source: LibRaw 0.22 (libraw_data_t); rawpy 0.28; mallopt(3).
 from __future__ import annotations
 
 import ctypes
+import io
 import os
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 
 import numpy as np
 import rawpy
@@ -32,6 +33,9 @@ _LIBC = ctypes.CDLL(None)
 _M_PERTURB = -6
 """Of glibc's malloc.h: fill new memory with the complement of a byte."""
 _JPEG_START = b"\xff\xd8\xff"
+_TIFF_HEADERS = {b"II*\0", b"MM\0*"}
+_MORE = b"\xa5\x5a" * 4096
+"""What is put after a file's end: more than one row's beginning, and nothing that a mosaic is likely to hold."""
 
 
 class ForeignFrame(NamedTuple):
@@ -64,17 +68,35 @@ def decode_foreign(path: str, allow: Callable[[int], None]) -> ForeignFrame:
     os.stat(path)  # LibRaw says no more than "input/output error"  # noqa: PTH116
     try:
         first = _decode(path, allow, fill=0x5A)
-        again = _decode(path, allow, fill=0xA5)
+        again = _decode_longer(path, allow, first.facts) or _decode(path, allow, fill=0xA5)
     except rawpy.LibRawError as error:
         raise _translated(error) from error
     finally:
         _fill_new_memory(0)
     if not np.array_equal(first.mosaic, again.mosaic):
-        raise UnreadableRawError("the file is cut off or corrupt: LibRaw leaves a part of the mosaic as memory was")
+        raise UnreadableRawError("the file is cut off or corrupt: LibRaw makes a part of the mosaic up")
     return first
 
 
-def _decode(path: str, allow: Callable[[int], None], *, fill: int) -> ForeignFrame:
+def _decode_longer(path: str, allow: Callable[[int], None], facts: dict[str, Any]) -> ForeignFrame | None:
+    """Decode a TIFF once more, as if more bytes came after its end; None where that makes another kind of file of it.
+
+    LibRaw takes what is missing at a file's end for zeros, or for what its buffer held: a file that is cut off comes
+    out otherwise, one that is complete does not.
+    """
+    with open(path, "rb") as file:  # noqa: PTH123  (this program gets by without pathlib)
+        if file.read(4) not in _TIFF_HEADERS:  # others are known by their size, or read from their end
+            return None
+        file.seek(0)
+        longer = io.BytesIO(file.read() + _MORE)
+    try:
+        frame = _decode(longer, allow, fill=0xA5)
+    except rawpy.LibRawError:
+        return None
+    return frame if frame.facts == facts else None
+
+
+def _decode(source: str | BinaryIO, allow: Callable[[int], None], *, fill: int) -> ForeignFrame:
     """Decode once, in memory that holds nothing but `fill`.
 
     LibRaw does not clear a mosaic before it decodes into it. What a damaged file leaves out would show what was in
@@ -83,7 +105,10 @@ def _decode(path: str, allow: Callable[[int], None], *, fill: int) -> ForeignFra
     _fill_new_memory(fill)
     raw = rawpy.RawPy()
     try:
-        raw.open_file(path)
+        if isinstance(source, str):
+            raw.open_file(source)
+        else:
+            raw.open_buffer(source)
         _check_size(raw.sizes)
         allow(raw.sizes.raw_height * raw.sizes.raw_width)
         raw.unpack()

@@ -176,6 +176,8 @@ class TiffFile:
     sub_directories: dict[int, list[Directory]] = field(default_factory=dict)
     """SubIFDs by the offset of the directory that names them."""
     form: TiffForm = CLASSIC
+    tolerant: bool = False
+    """Whether tags and directories that make no sense are left out, instead of refused."""
     _descriptor: int = -1
     _base: int = 0
     """Where in the file offset 0 lies."""
@@ -315,6 +317,8 @@ class TiffFile:
         if entry.size <= inside:
             return Entry(tag, kind, count, table_offset + at + 4 + inside, table_offset + at)
         if entry.size > MAX_VALUE_BYTES or value + entry.size > self.size:
+            if self.tolerant:
+                return None
             raise UnreadableRawError(
                 f"the file is cut off or corrupt: tag {tag} claims {entry.size} bytes at {value} of {self.size}"
             )
@@ -322,26 +326,34 @@ class TiffFile:
 
     def _walk(self, first: int, pointer_offset: int) -> None:
         """Read IFD0's chain and every SubIFD, each directory once."""
-        seen: set[int] = set()
-        entries = 0
+        seen: dict[int, int] = {}
         code = self.form.number
         pending = [(first, pointer_offset, 0, code)]  # (offset, where the pointer lies, parent's offset or 0, its code)
         while pending:
-            offset, pointer, parent, code = pending.pop(0)
-            if offset in seen:
-                raise UnreadableRawError(f"the directories form a cycle at {offset}")
-            if len(seen) == MAX_DIRECTORIES:
-                raise UnreadableRawError(f"the file has more than {MAX_DIRECTORIES} directories")
-            seen.add(offset)
-            entries += self._entry_count(offset)
-            if entries > MAX_ALL_ENTRIES:
-                raise UnreadableRawError(f"the file has more than {MAX_ALL_ENTRIES} tags")
-            directory = self._parse_directory(offset, pointer, code)
-            (self.sub_directories.setdefault(parent, []) if parent else self.chain).append(directory)
-            if directory.next_offset and not parent:
-                next_pointer = offset + self.form.directory_size(self._entry_count(offset)) - self.form.offset_size
-                pending.append((directory.next_offset, next_pointer, 0, self.form.number))
-            pending.extend(self._sub_pointers(directory))
+            try:
+                pending.extend(self._read_directory(*pending.pop(0), seen))
+            except UnreadableRawError:
+                if not self.tolerant:
+                    raise
+
+    def _read_directory(
+        self, offset: int, pointer: int, parent: int, code: str, seen: dict[int, int]
+    ) -> list[tuple[int, int, int, str]]:
+        """Read one directory to where it belongs, and note its tags in `seen`; gives those that it points to."""
+        if offset in seen:
+            raise UnreadableRawError(f"the directories form a cycle at {offset}")
+        if len(seen) == MAX_DIRECTORIES:
+            raise UnreadableRawError(f"the file has more than {MAX_DIRECTORIES} directories")
+        seen[offset] = self._entry_count(offset)
+        if sum(seen.values()) > MAX_ALL_ENTRIES:
+            raise UnreadableRawError(f"the file has more than {MAX_ALL_ENTRIES} tags")
+        directory = self._parse_directory(offset, pointer, code)
+        (self.sub_directories.setdefault(parent, []) if parent else self.chain).append(directory)
+        following = []
+        if directory.next_offset and not parent:
+            next_pointer = offset + self.form.directory_size(self._entry_count(offset)) - self.form.offset_size
+            following.append((directory.next_offset, next_pointer, 0, self.form.number))
+        return [*following, *self._sub_pointers(directory)]
 
     def _entry_count(self, offset: int) -> int:
         (count,) = struct.unpack(self.byte_order + self.form.counter, self.read(offset, self.form.count_size))
@@ -368,11 +380,12 @@ class TiffFile:
         return self._parse_directory(offset, directory.entries[EXIF_IFD].value_offset)
 
 
-def open_tiff(path: Path) -> TiffFile:
+def open_tiff(path: Path, *, tolerant: bool = False) -> TiffFile:
     """Open a TIFF file and read all its directories.
 
     Args:
         path: A file; anything may be in it.
+        tolerant: Whether tags and directories that make no sense are left out, instead of refused; maybe all of them.
 
     Returns:
         The open file; close it, or use it in a `with` statement.
@@ -383,7 +396,7 @@ def open_tiff(path: Path) -> TiffFile:
     """
     descriptor = _open(path)
     try:
-        return _parse(path, descriptor)
+        return _parse(path, descriptor, tolerant=tolerant)
     except BaseException:
         os.close(descriptor)
         raise
@@ -442,7 +455,7 @@ def _open(path: Path) -> int:
     return descriptor
 
 
-def _parse(path: Path, descriptor: int) -> TiffFile:
+def _parse(path: Path, descriptor: int, *, tolerant: bool) -> TiffFile:
     status = os.fstat(descriptor)
     header = os.pread(descriptor, 16, 0)
     if not header:
@@ -459,7 +472,7 @@ def _parse(path: Path, descriptor: int) -> TiffFile:
     form = CLASSIC if magic == 42 else BIG
     if form is BIG:
         first = _big_first(header, byte_order)
-    tiff = TiffFile(path, byte_order, status.st_size, form=form, _descriptor=descriptor)
+    tiff = TiffFile(path, byte_order, status.st_size, form=form, tolerant=tolerant, _descriptor=descriptor)
     tiff._walk(first, 8 if form is BIG else 4)  # noqa: SLF001  (the second half of its construction)
     return tiff
 

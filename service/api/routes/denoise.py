@@ -21,7 +21,7 @@ from service.api.submission import IdempotencyHeader, accept, check_webhook, fin
 from service.api.uploads import FILE_BODY, Upload, obtain_upload
 from service.errors import BrokerUnavailableError, NotFoundError
 from service.job_records import Job, new_job_id
-from service.queue import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
+from service.lines import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL
 from service.schemas import DenoiseParameters, DenoiseQuery
 from training.errors import PhotositeError
 

@@ -107,7 +107,7 @@ async def show_job_file(
     responses={
         200: {"description": "Server-sent events `job`", "content": {"text/event-stream": {}}},
         204: {"description": "The client has seen the job's end: nothing more will come"},
-        **declare_problems(401, 404, 422, 503),
+        **declare_problems(401, 404, 422, 429, 503),
     },
 )
 async def stream_job_events(
@@ -118,6 +118,7 @@ async def stream_job_events(
 ) -> Response:
     """A job's state whenever it changes, until it is finished."""
     look = await _read(job_id, tenant, services)
+    services.streams.check(tenant)
     seen = last_event_id == str(look.job.revision)
     if seen and look.job.finished:
         return Response(status_code=204)  # an EventSource would ask again for ever
@@ -149,6 +150,12 @@ async def _read(job_id: str, tenant: str, services: Services) -> _Look:
 
 
 async def _events(look: _Look, services: Services, *, seen: bool) -> AsyncIterator[str]:
+    with services.streams.counted(look.job.tenant):
+        async for event in _changes(look, services, seen=seen):
+            yield event
+
+
+async def _changes(look: _Look, services: Services, *, seen: bool) -> AsyncIterator[str]:
     silent_s = 0.0
     if not seen:
         yield look.event

@@ -84,8 +84,12 @@ def _check(body: FinetuneRequest, caller: Caller) -> str | None:
 
     Raises:
         ConflictError: The name belongs to a model of the operator's.
-        InvalidRequestError: There is no such base, or the webhook's address cannot be called.
+        InvalidRequestError: It asks for too much time, there is no such base, or the webhook's address cannot be
+            called.
     """
+    most = caller.services.settings.max_finetune_minutes
+    if body.minutes is not None and body.minutes > most:
+        raise InvalidRequestError(f"body.minutes: at most {most:g} are given to a fine-tuning here")
     check_new_model_name(caller.services.settings, body.name)
     check_bayer_model(body.base, "body.base", caller.tenant, caller.services)
     return check_webhook(body.webhook, "body.webhook", caller.services.settings)

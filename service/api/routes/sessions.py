@@ -17,11 +17,11 @@ router = APIRouter(prefix="/session", tags=["session"], route_class=JsonRoute)
 async def show_session(request: Request, response: Response, services: ServicesDependency) -> SessionSchema:
     """Who is signed in, and whether anybody need be; a session that is good lasts 12 hours more."""
     token = request.cookies.get(COOKIE, "")
-    tenant = await run_in_threadpool(services.sessions.tenant_of, token)
-    if tenant is not None:
+    access = await run_in_threadpool(services.sessions.access_of, token)
+    if access is not None:
         set_cookie(response, request, token)
     response.headers["Cache-Control"] = "no-store"
-    return _describe(tenant, services)
+    return _describe(access.tenant if access else None, services)
 
 
 @router.post(

@@ -12,7 +12,7 @@ from job_kinds import KINDS, Material, begin_finetune, make_captures
 from service_process import USUAL, RunningService, extra_worker, serve, wait_until
 from trouble import check_nothing_left
 
-from service.queue import PRIORITY_STEPS
+from service.lines import PRIORITY_STEPS
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -240,7 +240,8 @@ BAD_LEVELS: dict[str, tuple[type[RawError], dict[str, Any]]] = {
     "lies outside": (UnreadableRawError, {"active_area": (100, 0, 90, 166)}),
     "outside the frame": (UnreadableRawError, {"raw_tags": {tags.ACTIVE_AREA: long(1, 2, 3)}}),
     "64 are needed": (UnsupportedRawError, {"active_area": (0, 0, 2, 166)}),
-    "LinearizationTable is empty or": (UnreadableRawError, {"raw_tags": {tags.LINEARIZATION_TABLE: long(0, 65536)}}),
+    "makes all photosites alike": (UnreadableRawError, {"linearization_table": [7, 7, 7]}),
+    "does not hold numbers of 16 bits": (UnreadableRawError, {"raw_tags": {tags.LINEARIZATION_TABLE: long(0, 65536)}}),
 }
 
 

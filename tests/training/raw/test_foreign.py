@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from training.raw.tiff import Entry
+
     Make = Callable[..., Path]
 
 MAKERS: list[Any] = [
@@ -47,12 +49,21 @@ FACTS: dict[str, Any] = {
 }  # fmt: skip
 
 
+MADE = pytest.mark.parametrize(("make", "bits"), MAKERS)
+
+
+def mosaic_entries(path: Path) -> dict[int, Entry]:
+    """The tags of the directory that describes the mosaic."""
+    with open_tiff(path) as tiff:
+        return next(directory for directory in tiff.directories if tags.CFA_PATTERN in directory.entries).entries
+
+
 def metadata_of(**differences: Any) -> Any:
     """What becomes of LibRaw's facts about a frame of 110×130."""
     return _metadata(FACTS | differences, (110, 130), "Phantom", "One", "a raw of Phantom")
 
 
-@pytest.mark.parametrize(("make", "bits"), MAKERS)
+@MADE
 def test_libraws_mosaic_is_the_makers(tmp_path: Path, make: Make, bits: int) -> None:
     mosaic = sample_mosaic(300, 420, bits=bits)
     path = make(tmp_path / "a.raw", mosaic)
@@ -70,7 +81,7 @@ def test_canons_slices_are_put_together(tmp_path: Path) -> None:
     np.testing.assert_array_equal(read_raw(path).mosaic, mosaic)
 
 
-@pytest.mark.parametrize(("make", "bits"), MAKERS)
+@MADE
 def test_the_new_dng_says_the_same_as_the_raw(tmp_path: Path, make: Make, bits: int) -> None:
     path = make(tmp_path / "a.raw", sample_mosaic(300, 420, bits=bits))
     before = read_raw(path)
@@ -285,9 +296,17 @@ def test_the_kodak_raw_is_read_and_becomes_a_dng(tmp_path: Path, shared_data: Pa
 def test_a_file_that_does_not_say_where_its_mosaic_lies_is_refused(tmp_path: Path) -> None:
     path = make_arw(tmp_path / "a.arw", sample_mosaic(100, 120))
     data = bytearray(path.read_bytes())
-    with open_tiff(path) as tiff:
-        entries = next(d for d in tiff.directories if tags.CFA_PATTERN in d.entries).entries
-    struct.pack_into("<I", data, entries[tags.STRIP_OFFSETS].value_offset, 0)  # LibRaw would read the header as pixels
+    struct.pack_into("<I", data, mosaic_entries(path)[tags.STRIP_OFFSETS].value_offset, 0)  # the header as pixels
+    path.write_bytes(data)
+    with pytest.raises(UnreadableRawError, match="does not say where its mosaic lies"):
+        read_raw(path)
+
+
+def test_what_makes_no_sense_in_its_directories_does_not_hide_that(tmp_path: Path) -> None:
+    path = make_arw(tmp_path / "a.arw", sample_mosaic(100, 120))
+    data, entries = bytearray(path.read_bytes()), mosaic_entries(path)
+    struct.pack_into("<H", data, entries[tags.STRIP_OFFSETS].entry_offset + 2, 99)  # of no type that there is
+    struct.pack_into("<I", data, entries[tags.PHOTOMETRIC_INTERPRETATION].entry_offset + 4, 1 << 31)  # so many numbers
     path.write_bytes(data)
     with pytest.raises(UnreadableRawError, match="does not say where its mosaic lies"):
         read_raw(path)
@@ -299,6 +318,32 @@ def test_zeros_are_not_made_up_at_the_end_of_a_file_that_is_cut_off(tmp_path: Pa
     path.write_bytes(path.read_bytes()[:-missing])
     with pytest.raises(UnreadableRawError, match="cut off"):
         read_raw(path)
+
+
+@pytest.mark.parametrize("missing", [22, 2000])
+def test_nor_where_its_directories_make_no_sense(tmp_path: Path, missing: int) -> None:
+    path = make_pef(tmp_path / "a.pef", sample_mosaic(100, 120, bits=12))
+    with open_tiff(path) as tiff:
+        after_ifd0 = tiff.chain[0].offset + tiff.form.directory_size(len(tiff.chain[0].entries)) - 4
+    data = bytearray(path.read_bytes()[:-missing])
+    struct.pack_into(">I", data, after_ifd0, 0xFFFF_FFFF)
+    path.write_bytes(data)
+    with pytest.raises(UnreadableRawError, match="cut off"):
+        read_raw(path)
+
+
+@MADE
+def test_a_mosaic_whose_size_in_bytes_is_said_wrongly_is_read(tmp_path: Path, make: Make, bits: int) -> None:
+    """Some honest cameras say it wrongly; the mosaic is there."""
+    mosaic = sample_mosaic(100, 120, bits=bits)
+    path = make(tmp_path / "a.raw", mosaic)
+    data = bytearray(path.read_bytes())
+    order = {b"II": "<", b"MM": ">"}[bytes(data[:2])]
+    with open_tiff(path) as tiff:
+        size = [d.entries[tags.STRIP_BYTE_COUNTS] for d in tiff.directories if tags.STRIP_BYTE_COUNTS in d.entries][-1]
+    struct.pack_into(f"{order}I", data, size.value_offset, 2 * len(data))
+    path.write_bytes(data)
+    np.testing.assert_array_equal(read_raw(path).mosaic, mosaic)
 
 
 def test_a_table_that_only_dngs_have_is_not_applied(tmp_path: Path) -> None:
@@ -319,5 +364,5 @@ def test_what_was_in_memory_is_never_shown(tmp_path: Path) -> None:
         compression = tiff.chain[0].entries[tags.COMPRESSION].value_offset
     struct.pack_into(">H", data, compression, tags.JPEG)  # which it is not: LibRaw decodes nothing, and says nothing
     path.write_bytes(data)
-    with pytest.raises(UnreadableRawError, match="leaves a part of the mosaic as memory was"):
+    with pytest.raises(UnreadableRawError, match="makes a part of the mosaic up"):
         read_raw(path)

@@ -90,6 +90,7 @@ TOO_LARGE = {
     "far beyond its frame": {"layout": "tiles", **_replaced(TILE_WIDTH=long(2**31), TILE_LENGTH=long(2**31))},
 }
 UNREADABLE = {
+    "holds 2 numbers, not one": _replaced(COLUMN_INTERLEAVE_FACTOR=short(2, 2)),
     "tag 257 is missing": _replaced(IMAGE_LENGTH=None),
     "claim 0×64": {"layout": "tiles", **_replaced(TILE_WIDTH=long(0))},
     "claim 96×0": {"layout": "tiles", **_replaced(TILE_LENGTH=long(0))},

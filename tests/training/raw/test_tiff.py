@@ -184,3 +184,21 @@ def test_random_bytes_after_a_header_give_no_other_error(tmp_path_factory: pytes
                     tiff.values(directory, tag)
     except RawError:
         pass
+
+
+def test_what_makes_no_sense_is_left_out_where_that_is_wished(tmp_path: Path) -> None:
+    entries = _entry(tags.IMAGE_WIDTH, 4, 1, 96) + _entry(tags.MAKE, 2, 1 << 20, 8) + _entry(tags.SUB_IFDS, 2, 1, 8)
+    path = _tiff(tmp_path / "a.tif", struct.pack("<2sHI", b"II", 42, 8) + _directory(entries, next_offset=10_000))
+    with pytest.raises(UnreadableRawError):
+        open_tiff(path)
+    with open_tiff(path, tolerant=True) as tiff:
+        (directory,) = tiff.directories
+        assert sorted(directory.entries) == [tags.IMAGE_WIDTH, tags.SUB_IFDS]
+        assert tiff.integer(directory, tags.IMAGE_WIDTH) == 96
+
+
+def test_tolerance_ends_where_directories_have_no_end(tmp_path: Path) -> None:
+    entries = _entry(tags.IMAGE_WIDTH, 4, 1, 96)
+    path = _tiff(tmp_path / "a.tif", struct.pack("<2sHI", b"II", 42, 8) + _directory(entries, next_offset=8))
+    with open_tiff(path, tolerant=True) as tiff:
+        assert len(tiff.directories) == 1
