@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "bm3d": ("training.baselines.bm3d", "denoise_planes"),
     "bm3d-colour": ("training.baselines.bm3d", "denoise_colour"),
+    "bm3d-filled": ("training.baselines.whole_mosaic", "denoise_colours"),
     "bm3d-mosaic": ("training.baselines.whole_mosaic", "denoise"),
     "bm3d-white": ("training.baselines.bm3d", "denoise_white_planes"),
     "bm3d-white-colour": ("training.baselines.bm3d", "denoise_white_colour"),
@@ -32,7 +33,7 @@ _PLACES = {
     "wavelets": ("training.baselines.wavelets", "denoise"),
 }
 BASELINES = tuple(_PLACES)
-ANY_SENSOR = ("bm3d-mosaic",)
+ANY_SENSOR = ("bm3d-filled", "bm3d-mosaic")
 """Methods that take planes of any sensor's cell, but no pictures."""
 INSTALL = "pip install 'photosite[benchmark]'"
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from training.baselines import BASELINES, load_baseline
+from training.baselines import ANY_SENSOR, BASELINES, load_baseline
 from training.baselines.colour_planes import TRANSFORMS, join, separate
 from training.errors import ConfigError
 from training.metrics import psnr
@@ -66,8 +66,9 @@ def test_a_method_keeps_the_planes_apart(baseline: Baseline) -> None:
     np.testing.assert_allclose(means, [0.1, 0.3, 0.5, 0.7], atol=0.005)
 
 
+@pytest.mark.parametrize("name", ANY_SENSOR)
 @pytest.mark.parametrize("sensor", ["x-trans", "monochrome"])
-def test_a_whole_mosaic_of_any_sensor(sensor: SensorKind) -> None:
+def test_a_whole_mosaic_of_any_sensor(sensor: SensorKind, name: str) -> None:
     """Twelve cells of X-Trans are few for planes of their own; whole, they are as many photosites as anybody's."""
     pytest.importorskip("bm3d", reason="BM3D is not installed: pip install 'photosite[benchmark]'")
     cell = CELLS[sensor]
@@ -76,7 +77,7 @@ def test_a_whole_mosaic_of_any_sensor(sensor: SensorKind) -> None:
     clean = np.broadcast_to(means[:, None, None], (cell.channels, rows, columns)).astype(np.float32)
     rng = np.random.default_rng(0)
     noisy = (clean + rng.normal(0, 1, clean.shape) * np.sqrt(NOISE.variance(clean, cell))).astype(np.float32)
-    denoised = load_baseline("bm3d-mosaic", sensor)(noisy, NOISE)
+    denoised = load_baseline(name, sensor)(noisy, NOISE)
     assert psnr(denoised, clean) > psnr(noisy, clean) + 10
     with pytest.raises(ConfigError, match=f"nl-means knows Bayer mosaics alone, not {sensor} ones"):
         load_baseline("nl-means", sensor)
