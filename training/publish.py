@@ -22,7 +22,16 @@ from tqdm import tqdm
 from training.errors import ConfigError
 from training.manifest import Manifest
 from training.raw.cells import CELLS
-from training.registry import MANIFEST_NAME, ModelRef, Registry, check_name, check_new, new_version, set_default
+from training.registry import (
+    MANIFEST_NAME,
+    ModelRef,
+    Registry,
+    check_name,
+    check_new,
+    new_version,
+    require_bayer,
+    set_default,
+)
 from training.run.journal import LOG_NAME
 
 if TYPE_CHECKING:
@@ -257,7 +266,7 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
         known: All models that can be found by name, those of other folders too: a version is new among them.
 
     Raises:
-        PhotositeError: It cannot be published.
+        PhotositeError: It cannot be published; or it is, but cannot be the default, which is for Bayer sensors.
     """
     if not (options.pictures or options.dataset):
         raise ConfigError("publish: a model is measured first; name --pictures (photographs) or --dataset (SIDD)")
@@ -275,10 +284,11 @@ def run(options: argparse.Namespace, folder: Path, known: Registry) -> int:
         dataset=options.dataset,
     )
     reference = publish(options.run_folder, folder, wanted)
+    print(f"published {reference}")
     if options.default:
+        require_bayer(reference.manifest(), "default")
         newest = Registry([*known.folders, folder]).resolve(reference.name)
         set_default(folder, reference.name if newest.version == reference.version else str(reference))
-    print(f"published {reference}")
     return 0
 
 

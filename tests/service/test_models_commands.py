@@ -19,7 +19,8 @@ from training.config import TrainingConfig
 from training.datasets.synthetic import SyntheticRaws
 from training.loop import train
 from training.noise import NoiseModel
-from training.registry import Registry
+from training.raw.cells import CELLS
+from training.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +49,8 @@ def make_run(folder: Path, **changes: Any) -> None:
     options: dict[str, Any] = {"preset": "test", "objective": "supervised", "network_options": {"width": 4}}
     config = TrainingConfig(**{**options, **changes}, patch_size=32, batch_size=1, steps=2)
     picture = np.random.default_rng(0).integers(0, 256, (96, 96, 3), dtype=np.uint8)
-    train(config, SyntheticRaws(pictures=(picture,), patch_size=32, scales=(1.0,)), folder, resume=False, device=CPU)
+    data = SyntheticRaws(pictures=(picture,), patch_size=32, scales=(1.0,), cell=CELLS[config.sensor])
+    train(config, data, folder, resume=False, device=CPU)
 
 
 def publish(folder: Path, *options: str, name: str = "mine") -> int:
@@ -68,6 +70,16 @@ def test_a_method_that_needs_more_than_its_network_is_not_published(
     assert publish(other, "--pictures", str(folder / "pictures")) == 2
     assert "what noisier2noise made there cannot be served" in capsys.readouterr().err
     assert not list((folder / "installed" / "models").glob("mine/*/manifest.json"))
+
+
+def test_a_model_for_other_sensors_is_published_but_is_no_default(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(folder / "other" / "run", sensor="monochrome")
+    assert publish(folder / "other", "--pictures", str(folder / "pictures"), "--default") == 2
+    assert "mine@1 is for monochrome sensors; this is for Bayer sensors alone" in capsys.readouterr().err
+    assert manifest(folder).sensor == "monochrome"
+    assert default_registry(folder / "installed" / "models").resolve().name == "photosite"
 
 
 def test_a_run_measured_on_pictures_becomes_a_model_that_serves(
