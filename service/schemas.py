@@ -437,7 +437,7 @@ class ModelSchema(BaseModel):
     reference: str
     """NAME@VERSION."""
     description: str
-    sensor: SensorKind
+    sensor: SensorKind = "bayer"
     """Whose mosaics it takes."""
     objective: str
     """Training method."""

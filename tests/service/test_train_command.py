@@ -52,7 +52,7 @@ def test_a_run_starts_from_a_published_model_and_remembers_it(folder: Path, caps
     assert train(folder, "--steps", "1", "--learning-rate", "1e-9") == 0
     checkpoint = state(folder)
     assert (checkpoint.step, checkpoint.config["base"]) == (1, "tiny@1")
-    assert checkpoint.config["network_options"] == {"width": 4}
+    assert checkpoint.config["network_options"] == {"out_channels": 4, "width": 4}
     torch.manual_seed(1)
     base = folder / "installed" / "models" / "tiny" / "1" / "model.safetensors"
     from safetensors.torch import load_file
