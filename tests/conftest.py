@@ -12,7 +12,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # as the commands set it, before numpy: the same sums to the last bit
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # before numpy, as the commands do: the same sums to the last bit
 _DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
 
