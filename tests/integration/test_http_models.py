@@ -52,7 +52,7 @@ def test_a_new_model_is_listed_used_chosen_and_deleted(
     client.set_default_model("tiny")
     found = {model.reference: model for model in client.models()}
     assert (found["mine@1"].own, found["tiny@1"].own, found["tiny@1"].default) == (True, False, True)
-    assert client.model("mine").manifest["network_options"] == {"in_channels": 9, "width": 4}
+    assert client.model("mine").manifest["network_options"] == {"in_channels": 9, "out_channels": 4, "width": 4}
     assert denoise(client, raw, model="mine") == "mine@1"
     assert client.set_default_model("mine").default
     publish_model(own, "mine", version="2")
