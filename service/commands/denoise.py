@@ -53,8 +53,9 @@ SHOWN_STAGES = {
     "download": "download",
 }
 """Stages that a progress bar names; the others are short."""
-FILES_AT_ONCE = {"cpu": 2, "cuda": 4}
-"""While the network works on one file, others are read and written; beside a card both take longer than the network."""
+FILES_AT_ONCE = {"cpu": 1, "cuda": 4}
+"""While the network works on one file, others are read and written: beside a card both take longer than the network, on
+a processor they take little, and each file its memory."""
 _FINAL_ERRORS = (ConfigError, ModelError, InvalidRequestError, ServerUnreachableError)
 """What is no single file's fault: the next one would fail the same way."""
 
@@ -111,10 +112,27 @@ def add_parsers(subparsers: argparse._SubParsersAction[argparse.ArgumentParser])
     parser.add_argument("--force", action="store_true", help="denoise files that were denoised before")
     parser.add_argument("--device", choices=["auto", "cpu", "cuda"], help="where to run the network (default: auto)")
     parser.add_argument(
+        "--at-once",
+        type=parse_count,
+        metavar="N",
+        help="files under way at a time, each of which takes its memory (default: 1, on a GPU 4)",
+    )
+    parser.add_argument(
         "--server", metavar="URL", help="let this service do it (PHOTOSITE_SERVER); '' for this machine all the same"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a file")
     parser.set_defaults(run=run)
+
+
+def parse_count(text: str) -> int:
+    """Parse a number of at least 1.
+
+    >>> parse_count("2")
+    2
+    """
+    if not text.isascii() or not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number of at least 1")
+    return int(text)
 
 
 def parse_noise(text: str) -> NoiseModel:
@@ -180,6 +198,8 @@ def _prepare(arguments: argparse.Namespace) -> AbstractContextManager[Worker]:
         raise ConfigError("--burst: it is done on this machine; it does not go with --server")
     if output != OutputOptions(preview=output.preview):
         raise ConfigError("--server: it gives DNGs; --format and --strip-gps do not go with it")
+    if arguments.at_once:
+        raise ConfigError("--at-once: files go to a server one by one; it does not go with --server")
     if arguments.device:
         raise ConfigError("--device: where the network runs is up to the server; it does not go with --server")
     from service.commands.remote import request_parameters  # noqa: PLC0415
@@ -221,7 +241,7 @@ def _here(arguments: argparse.Namespace, options: DenoiseOptions, output: Output
             return denoise_burst(item.frames, item.target, progress=progress, **how).to_json()
         return denoise_file(item.file, item.target, progress=progress, **how).to_json()
 
-    yield Worker(denoise, FILES_AT_ONCE[device])
+    yield Worker(denoise, arguments.at_once or FILES_AT_ONCE[device])
 
 
 def _denoise(denoise: Denoise, item: BatchItem, arguments: argparse.Namespace, bar: _Bar) -> FileResult:

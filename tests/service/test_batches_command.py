@@ -180,10 +180,22 @@ def test_files_under_way_together_come_out_as_each_by_itself(workplace: Path) ->
     for index in range(4):
         mosaic = sample_mosaic(*SHAPE, seed=index)
         make_dng(shoot / f"{index}.dng", mosaic, noise_profile=(1e-4, 1e-6))
-    assert main(["denoise", str(shoot), "-o", str(out)]) == 0
+    assert main(["denoise", str(shoot), "-o", str(out), "--at-once", "2"]) == 0
     for index in range(4):
         assert main(["denoise", str(shoot / f"{index}.dng"), "-o", str(alone)]) == 0
         assert (alone / f"{index}.dng").read_bytes() == (out / f"{index}.dng").read_bytes()
+
+
+@pytest.mark.parametrize("count", ["0", "-1", "two"])
+def test_so_few_files_cannot_be_under_way(count: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["denoise", "a.dng", f"--at-once={count}"])
+    assert f"{count!r} is not a number of at least 1" in capsys.readouterr().err
+
+
+def test_a_server_gets_files_one_by_one(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["denoise", "a.dng", "--server", "http://127.0.0.1:9", "--at-once", "2"]) == 2
+    assert "--at-once: files go to a server one by one" in capsys.readouterr().err
 
 
 def test_results_come_in_the_items_order_and_so_many_are_under_way() -> None:
