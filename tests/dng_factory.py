@@ -124,6 +124,12 @@ def _pairs(values: Iterable[float]) -> tuple[int, ...]:
     return tuple(number for f in fractions for number in (f.numerator, f.denominator))
 
 
+def letters(pattern: str, shape: tuple[int, int]) -> NDArray[np.str_]:
+    """The colour of every photosite, by the definition of a pattern's name."""
+    side = math.isqrt(len(pattern))
+    return np.array([[pattern[r % side * side + c % side] for c in range(shape[1])] for r in range(shape[0])])
+
+
 def xtrans_pattern(row: int = 0, column: int = 0) -> str:
     """The 36 letters of X-Trans from another row and column on."""
     places = [(down % 6, across % 6) for down in range(row, row + 6) for across in range(column, column + 6)]

@@ -24,7 +24,8 @@ from training.denoise import denoise_packed, run_tiled
 from training.errors import ConfigError
 from training.metrics import psnr, ssim
 from training.noise_estimation import estimate_noise
-from training.raw.bayer import pack, restore, unify, unpack
+from training.raw.bayer import pack, unify, unpack
+from training.raw.patterns import restore
 from training.registry import require_bayer
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from service.errors import InvalidRequestError
 from training.errors import AlreadyDenoisedError, ConfigError, ModelError
 from training.raw.dng import read_metadata
 from training.raw.kinds import foreign_kind
-from training.registry import require_bayer
+from training.registry import ModelRef, require_bayer
 
 REPEATABLE = frozenset({"state", "kind", "id"})
 """Query parameters that are lists."""
@@ -44,8 +44,13 @@ def check_model(name: str | None, where: str, tenant: str, services: Services) -
         InvalidRequestError: There is no such model.
         ModelError: There is no default.
     """
+    _find_model(name, where, tenant, services)
+
+
+def _find_model(name: str | None, where: str, tenant: str, services: Services) -> ModelRef:
+    """The model; see `check_model`."""
     try:
-        services.registry(tenant).resolve(name)
+        return services.registry(tenant).resolve(name)
     except ModelError as error:
         if name is None:
             raise
@@ -59,9 +64,9 @@ def check_bayer_model(name: str | None, where: str, tenant: str, services: Servi
         InvalidRequestError: There is no such model, or it takes no Bayer mosaics.
         ModelError: There is no default, or the model's manifest is damaged.
     """
-    check_model(name, where, tenant, services)
+    found = _find_model(name, where, tenant, services)
     try:
-        require_bayer(services.registry(tenant).resolve(name).manifest(), where)
+        require_bayer(found.manifest(), where)
     except ConfigError as error:
         raise InvalidRequestError(error.message) from error
 

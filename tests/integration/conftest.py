@@ -10,9 +10,14 @@ from redis_servers import SERVERS, find_server, running_server
 from service_process import RunningService, serve
 from tiny_models import publish_model
 
+from service.jobs import JobStore
+from service.redis_access import connect_redis
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
+
+    from service.settings import Settings
 
 NOISE = (1e-3, 1e-6)
 ON_BOTH_SERVERS = ("test_job_store", "test_webhooks", "test_http_denoise", "test_http_serve")
@@ -53,6 +58,16 @@ def redis_url(server_binary: str) -> Iterator[str]:
     """The address of a running server."""
     with running_server(server_binary) as url:
         yield url
+
+
+@pytest.fixture
+def jobs(settings: Settings) -> Iterator[JobStore]:
+    """The records of an empty server, with the settings of the test's file."""
+    client = connect_redis(settings)
+    client.flushall()
+    store = JobStore(client, settings)
+    yield store
+    store.close()
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,6 @@ from service.worker.celery_app import make_celery_app
 from training.errors import UnreadableRawError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
@@ -52,15 +51,6 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         blob_grace_s=0.1,
         max_queued_jobs=3,
     )
-
-
-@pytest.fixture
-def jobs(settings: Settings) -> Iterator[JobStore]:
-    client = connect_redis(settings)
-    client.flushall()
-    store = JobStore(client, settings)
-    yield store
-    store.close()
 
 
 @pytest.fixture

@@ -17,12 +17,10 @@ from service.errors import QuotaExceededError, StorageUnavailableError
 from service.job_records import LOCAL_TENANT, Job, job_key, new_job_id
 from service.jobs import JobStore
 from service.lines import PRIORITY_BATCH, PRIORITY_INTERACTIVE, PRIORITY_NORMAL, line_key, turns_key
-from service.redis_access import connect_redis
 from service.schemas import DenoiseParameters, FileSchema, ValidateParameters
 from service.settings import Settings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 pytestmark = pytest.mark.integration
@@ -42,15 +40,6 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         republish_after_s=REST_S,
         max_queued_jobs_per_tenant=4,
     )
-
-
-@pytest.fixture
-def jobs(settings: Settings) -> Iterator[JobStore]:
-    client = connect_redis(settings)
-    client.flushall()
-    store = JobStore(client, settings)
-    yield store
-    store.close()
 
 
 def hand_in(jobs: JobStore, tenant: str, count: int = 1, priority: int = PRIORITY_NORMAL) -> list[Job]:

@@ -82,7 +82,7 @@ def colour_pattern(mosaic: NDArray[np.float64], colours: NDArray[np.str_], sprea
 def _mosaic(planes: NDArray[np.float64], cell: Cell) -> tuple[NDArray[np.float64], NDArray[np.str_]]:
     """(H, W) each: the mosaic of packed planes, and the colour of every photosite."""
     mosaic = unpack_cells(planes, cell.side)
-    return mosaic, tile_cell(np.array([[*row] for row in cell.colours]), mosaic.shape)
+    return mosaic, tile_cell(cell.grid, mosaic.shape)
 
 
 def _local_mean(mosaic: NDArray[np.float64], here: NDArray[np.bool_], spread: float) -> NDArray[np.float64]:

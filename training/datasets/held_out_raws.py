@@ -36,7 +36,7 @@ from training.planes import pack_signal
 from training.raw.cells import CELLS, pack_cells, unpack_cells
 from training.raw.image import ActiveArea, RawImage, RawMetadata
 from training.raw.levels import Levels, denormalise, quantise
-from training.raw.patterns import PATTERNS, phase_of, whole_cells
+from training.raw.patterns import PATTERNS, phase_of, restore, whole_cells
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -128,7 +128,8 @@ class Case:
 
     def mosaic(self, packed: NDArray[np.float32]) -> NDArray[np.float32]:
         """(BLOCK, BLOCK): denoised planes as a mosaic of the block's own pattern."""
-        return _from_cells(packed, self.scene.cfa_pattern, self.clean.shape)
+        pattern = self.scene.cfa_pattern
+        return restore(unpack_cells(packed, phase_of(pattern).cell.side), pattern, self.clean.shape)
 
 
 def held_out_pictures(folder: Path) -> list[Path]:
@@ -153,7 +154,7 @@ def make_scene(path: Path, blocks: int = 1, sensor: SensorKind = "bayer") -> Sce
     cfa_pattern = patterns[turn % len(patterns)]
     side = SIDE + cell.side  # one cell more, so that any pattern can be cut out of it
     mosaic = mosaic_of(unprocess(_middle(picture, side), rng), cell)
-    clean = np.clip(_cut(mosaic, cfa_pattern, (SIDE, SIDE)), 0, 1)
+    clean = np.clip(restore(mosaic, cfa_pattern, (SIDE, SIDE)), 0, 1)
     return Scene(
         name=path.stem,
         group=path.parent.name,
@@ -162,17 +163,6 @@ def make_scene(path: Path, blocks: int = 1, sensor: SensorKind = "bayer") -> Sce
         bits=(14, 10)[turn // 4 % 2],
         corners=tuple(_draw_corner(clean, cell.side, rng) for _ in range(blocks)),
     )
-
-
-def _cut(mosaic: NDArray[np.float32], cfa_pattern: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(H, W) of a pattern out of a mosaic that begins with a cell."""
-    phase = phase_of(cfa_pattern)
-    return mosaic[phase.row : phase.row + shape[0], phase.column : phase.column + shape[1]]
-
-
-def _from_cells(packed: NDArray[np.float32], cfa_pattern: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """(H, W) of a pattern out of (c, h, w) planes."""
-    return _cut(unpack_cells(packed, phase_of(cfa_pattern).cell.side), cfa_pattern, shape)
 
 
 def _draw_corner(clean: NDArray[np.float32], step: int, rng: np.random.Generator) -> tuple[int, int]:

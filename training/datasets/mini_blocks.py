@@ -22,7 +22,8 @@ from training.datasets.sidd_blocks import BlockSet
 from training.datasets.sidd_scenes import Scene
 from training.datasets.synthetic import add_noise, mosaic_of, unprocess
 from training.noise import NoiseModel
-from training.raw.bayer import CFA_PATTERNS, restore
+from training.raw.bayer import CFA_PATTERNS
+from training.raw.patterns import restore
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -318,7 +318,7 @@ def mosaic_planes(camera: NDArray[np.float32]) -> NDArray[np.float32]:
 def mosaic_of(camera: NDArray[np.float32], cell: Cell = CELLS["bayer"]) -> NDArray[np.float32]:
     """(H, W, 3) camera RGB to the (H, W) RGGB mosaic, or another cell's; without colour filters the colours' mean."""
     seen = np.concatenate([camera, camera.mean(axis=2, keepdims=True)], axis=2)
-    colours = np.array([["RGBY".index(colour) for colour in row] for row in cell.colours])
+    colours = np.vectorize("RGBY".index)(cell.grid)
     return np.take_along_axis(seen, tile_cell(colours, camera.shape[:2])[..., None], axis=2)[..., 0]
 
 

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args
 
 import numpy as np
 
+from training.raw.cells import pack_cells, unpack_cells
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -62,12 +64,6 @@ def unify(mosaic: NDArray[Scalar], cfa_pattern: CfaPattern) -> NDArray[Scalar]:
     return np.pad(mosaic, padding, mode="reflect")
 
 
-def restore(unified: NDArray[Scalar], cfa_pattern: CfaPattern, shape: tuple[int, int]) -> NDArray[Scalar]:
-    """Undo `unify`: cut the (H, W) mosaic of the original pattern out of the unified one."""
-    row, column = red_position(cfa_pattern)
-    return unified[row : row + shape[0], column : column + shape[1]]
-
-
 def pack(mosaic: NDArray[Scalar]) -> NDArray[Scalar]:
     """Split an RGGB mosaic into its four planes.
 
@@ -83,17 +79,14 @@ def pack(mosaic: NDArray[Scalar]) -> NDArray[Scalar]:
     height, width = mosaic.shape
     if height % 2 or width % 2:
         raise ValueError(f"got a mosaic of {height}×{width}, wanted even sizes")
-    cells = mosaic.reshape(height // 2, 2, width // 2, 2)  # (H/2, 2, W/2, 2)
-    return np.ascontiguousarray(cells.transpose(1, 3, 0, 2).reshape(4, height // 2, width // 2))
+    return pack_cells(mosaic, 2)
 
 
 def unpack(packed: NDArray[Scalar]) -> NDArray[Scalar]:
     """Undo `pack`: (4, h, w) planes R, Gr, Gb, B to an RGGB mosaic (2h, 2w)."""
-    channels, height, width = packed.shape
-    if channels != 4:
-        raise ValueError(f"got {channels} planes, wanted 4")
-    cells = packed.reshape(2, 2, height, width)  # (2, 2, h, w)
-    return np.ascontiguousarray(cells.transpose(2, 0, 3, 1).reshape(2 * height, 2 * width))
+    if len(packed) != 4:
+        raise ValueError(f"got {len(packed)} planes, wanted 4")
+    return unpack_cells(packed, 2)
 
 
 def parse_cfa_pattern(text: Any) -> CfaPattern | None:

@@ -38,6 +38,11 @@ class Cell:
         return len(self.colours)
 
     @property
+    def grid(self) -> NDArray[np.str_]:
+        """(side, side) the colour of every photosite, a letter each."""
+        return np.array([[*row] for row in self.colours])
+
+    @property
     def channels(self) -> int:
         """Planes of a packed mosaic."""
         return self.side**2

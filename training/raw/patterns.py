@@ -49,8 +49,7 @@ class Phase:
     @property
     def letters(self) -> str:
         """The cell as it is seen from the active area's top-left, row by row."""
-        letters = np.array([[*row] for row in self.cell.colours])
-        return "".join(np.roll(letters, (-self.row, -self.column), axis=(0, 1)).reshape(-1).tolist())
+        return "".join(np.roll(self.cell.grid, (-self.row, -self.column), axis=(0, 1)).reshape(-1).tolist())
 
 
 def _known_patterns() -> dict[str, Phase]:
@@ -146,6 +145,12 @@ def whole_cells(phase: Phase, shape: tuple[int, ...]) -> tuple[NDArray[np.intp],
         for first, length in zip((phase.row, phase.column), shape, strict=True)
     )
     return reflect(phase, (rows, columns), shape)
+
+
+def restore(unified: NDArray[Scalar], pattern: str, shape: tuple[int, ...]) -> NDArray[Scalar]:
+    """Cut the (H, W) mosaic of a pattern out of one that begins with a cell."""
+    phase = phase_of(pattern)
+    return unified[phase.row : phase.row + shape[0], phase.column : phase.column + shape[1]]
 
 
 def reflect(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from dng_factory import letters
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,38 +15,32 @@ from training.raw.bayer import (
     pack,
     parse_cfa_pattern,
     red_position,
-    restore,
     unify,
     unpack,
 )
-from training.raw.patterns import channel_grid, tile_cell
+from training.raw.patterns import channel_grid, restore, tile_cell
 
 patterns = pytest.mark.parametrize("cfa_pattern", CFA_PATTERNS)
 sides = st.integers(2, 17)
 
 
-def _letters(cfa_pattern: str, height: int, width: int) -> np.ndarray:
-    """The colour of every photosite, by the definition of a pattern's name."""
-    return np.array([[cfa_pattern[2 * (row % 2) + column % 2] for column in range(width)] for row in range(height)])
-
-
 @patterns
 def test_red_lies_where_the_name_says(cfa_pattern: CfaPattern) -> None:
     row, column = red_position(cfa_pattern)
-    assert _letters(cfa_pattern, 2, 2)[row, column] == "R"
+    assert letters(cfa_pattern, (2, 2))[row, column] == "R"
 
 
 @patterns
 def test_each_position_has_the_channel_of_its_colour(cfa_pattern: CfaPattern) -> None:
-    letters = _letters(cfa_pattern, 2, 2)
+    seen = letters(cfa_pattern, (2, 2))
     grid = channel_grid(cfa_pattern)
     assert sorted(grid.reshape(-1).tolist()) == [0, 1, 2, 3]
     for row in range(2):
         for column in range(2):
             channel = CHANNELS[grid[row, column]]
-            assert channel[0].upper() == letters[row, column]
+            assert channel[0].upper() == seen[row, column]
             if channel in {"Gr", "Gb"}:
-                assert channel[1].upper() in letters[row].tolist(), "a green belongs to the row's other colour"
+                assert channel[1].upper() in seen[row].tolist(), "a green belongs to the row's other colour"
 
 
 def test_an_unknown_pattern_is_an_error() -> None:
@@ -56,11 +51,11 @@ def test_an_unknown_pattern_is_an_error() -> None:
 @patterns
 @given(height=sides, width=sides)
 def test_unify_gives_even_rggb(cfa_pattern: CfaPattern, height: int, width: int) -> None:
-    colours = np.vectorize("RGB".index)(_letters(cfa_pattern, height, width))
+    colours = np.vectorize("RGB".index)(letters(cfa_pattern, (height, width)))
     unified = unify(colours, cfa_pattern)
     rows, columns = unified.shape
     assert rows % 2 == columns % 2 == 0
-    assert (unified == np.vectorize("RGB".index)(_letters("RGGB", rows, columns))).all()
+    assert (unified == np.vectorize("RGB".index)(letters("RGGB", (rows, columns)))).all()
 
 
 @patterns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from dng_factory import OTHER_PATTERNS, xtrans_pattern
+from dng_factory import OTHER_PATTERNS, letters, xtrans_pattern
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,12 +23,6 @@ from training.raw.patterns import (
 
 patterns = pytest.mark.parametrize("pattern", PATTERNS)
 sides = st.integers(12, 40)
-
-
-def letters(pattern: str, shape: tuple[int, int]) -> np.ndarray:
-    """The colour of every photosite, by the definition of a pattern's name."""
-    side = round(len(pattern) ** 0.5)
-    return np.array([[pattern[r % side * side + c % side] for c in range(shape[1])] for r in range(shape[0])])
 
 
 def test_there_are_four_bayer_patterns_eighteen_of_xtrans_and_monochrome() -> None:
