@@ -172,3 +172,4 @@ def test_a_folder_of_before_there_were_photographs_is_still_claimed(tmp_path: Pa
     said = {name: value for name, value in plan(data="D").describe().items() if name != "pictures"}
     (tmp_path / PLAN_NAME).write_text(json.dumps(said), encoding="utf-8")
     plan(data="D").claim(tmp_path)
+    assert json.loads((tmp_path / PLAN_NAME).read_text(encoding="utf-8")) == plan(data="D").describe()
